@@ -1,0 +1,146 @@
+# Volley. `make help` lists the targets and variables; `make run` and `make test` install what they need themselves.
+#
+# A new .c or .asm file in one of the rooms is built and linked without a change here.
+
+ROOMS := lib boot apic smp mm mm/shootdown kernel bench tests
+
+# ---- tools: the host's gcc, or CROSS_COMPILE=x86_64-elf- and the like, or CC=clang ----
+ifeq ($(origin CC),default)
+CC := $(CROSS_COMPILE)gcc
+endif
+LD      := $(CROSS_COMPILE)ld
+NM      := $(CROSS_COMPILE)nm
+OBJDUMP := $(CROSS_COMPILE)objdump
+export STRIP := $(CROSS_COMPILE)strip
+NASM    ?= nasm
+STB_DIR ?= /usr/include/stb
+CLANG   := $(findstring clang,$(CC))
+
+# ---- where the output goes: one directory for each kind of build ----
+B := build$(if $(CLANG),/$(notdir $(CC)))$(if $(filter 1,$(DEBUG)),/debug)
+
+# ---- flags ----
+# Freestanding, no red zone (interrupts use the stack), no vector registers (nothing saves them), at -2 GiB.
+CFLAGS := -std=gnu17 -ffreestanding -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-pic \
+	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-omit-frame-pointer \
+	-O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror \
+	-ffile-prefix-map=$(CURDIR)/= -I. -isystem $(B)/include \
+	$(if $(CLANG),-target x86_64-unknown-none) $(if $(filter 1,$(DEBUG)),-DVOLLEY_DEBUG)
+NASMFLAGS := -f elf64 -g -F dwarf --reproducible -Werror -I$(B)/
+LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --orphan-handling=error --build-id=none
+
+SOURCES := $(sort $(wildcard $(ROOMS:%=%/*.c) $(ROOMS:%=%/*.asm)))
+OBJECTS := $(SOURCES:%=$(B)/%.o)
+KERNEL  := $(B)/volley.elf
+ISO     := $(B)/volley.iso
+
+.PHONY: all kernel iso run bench test test-long debug lint help clean FORCE
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+all: iso
+
+# ---- what one calls ----
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@printf '%s\n' '' 'Variables, with their defaults:' \
+	'  SMP=host cores, 2..8  MEM=512M  ARGS="kernel command line" (make run: bench=default)' \
+	'  EMULATOR=qemu|bochs  FIRMWARE=bios|uefi  MEDIUM=cd|usb|disk  ACCEL=tcg|kvm  TCG=multi|single  CPU=max' \
+	'  OUT=file for the JSON Lines  TIMEOUT=seconds until a silent machine is stopped  QEMU_EXTRA="more arguments"' \
+	'  CC=gcc|clang  CROSS_COMPILE=x86_64-elf-  DEBUG=1 for more assertions  V=1 shows the commands'
+
+kernel: $(KERNEL) ## the kernel alone: build/volley.elf, with .map .sym .asm beside it
+iso: $(ISO) ## the boot medium build/volley.iso (the default)
+
+# tools/run reads its settings from the environment, where make puts the variables of its command line.
+run bench debug: export KERNEL := $(KERNEL)
+run bench: export ARGS ?= bench=default
+bench: export OUT ?= $(B)/bench.jsonl
+BUILD_KERNEL = @$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) kernel
+
+run: ## boot in an emulator, run the default benchmark, stay at the prompt
+	@tools/setup
+	$(BUILD_KERNEL)
+	@tools/run
+
+bench: ## the same without a terminal, results to build/bench.jsonl
+	@tools/setup
+	$(BUILD_KERNEL)
+	@tools/run </dev/null
+
+test: ## lint, host tests, boot matrix; ends with "N passed, N failed, N skipped"
+	@tools/setup
+	@tools/test-all
+
+test-long: ## the same and what takes longer
+	@tools/setup
+	@tools/test-all --long
+
+debug: kernel ## QEMU waits, GDB attaches with symbols
+	@DEBUGGER=1 tools/run
+
+lint: ## formatting, room arrows, warnings under gcc and clang, static analysis
+	@tools/lint
+
+clean: ## remove build/
+	rm -rf build
+
+# ---- compile ----
+Q := $(if $(V),,@)
+say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-4s %s\n' $(1) $@)
+
+$(B)/%.c.o: %.c $(B)/flags $(B)/include/stb/stb_sprintf.h
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# All includes, as there are few: what NASM 2.16 says about dependencies leaves them out.
+$(B)/%.asm.o: %.asm $(wildcard $(ROOMS:%=%/*.inc)) $(B)/flags $(B)/asm-offsets.inc
+	$(call say,NASM)
+	@mkdir -p $(@D)
+	$(Q)$(NASM) $(NASMFLAGS) $< -o $@
+
+# The commit, in the one file that shows it.
+COMMIT := $(shell git describe --always --dirty=+ --exclude='*' 2>/dev/null || echo unknown)
+$(B)/kernel/machine.c.o: private CFLAGS += -DVOLLEY_COMMIT='"$(COMMIT)"'
+$(B)/kernel/machine.c.o: $(B)/commit
+$(B)/commit: FORCE
+	@mkdir -p $(@D)
+	@echo '$(COMMIT)' | cmp -s - $@ || echo '$(COMMIT)' >$@
+
+# The one header from outside, alone in its directory, so that no header of the host can be included by mistake.
+$(B)/include/stb/stb_sprintf.h: $(STB_DIR)/stb_sprintf.h
+	@mkdir -p $(@D)
+	@cp $< $@
+
+$(B)/asm-offsets.inc: tools/asm-offsets.c tools/asm-offsets $(B)/flags
+	$(call say,GEN)
+	$(Q)$(CC) $(filter-out -g,$(CFLAGS)) -MMD -MP -MT $@ -MF $(B)/asm-offsets.d -S $< -o $(B)/asm-offsets.s
+	$(Q)tools/asm-offsets <$(B)/asm-offsets.s >$@
+
+# Changes only when a tool, a flag or the list of sources does; then everything is built again.
+FLAGS_NOW = $(CC) $(CFLAGS) | $(NASM) $(NASMFLAGS) | $(LD) $(LDFLAGS) | $(SOURCES)
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' >$@
+
+# ---- link twice: the second time with the symbol table of the first (tools/gen-symtab) ----
+$(KERNEL): $(OBJECTS) $(B)/flags linker.ld tools/gen-symtab
+	$(call say,LD)
+	$(Q)tools/gen-symtab --empty >$(B)/symbols0.asm
+	$(Q)$(NASM) $(NASMFLAGS) $(B)/symbols0.asm -o $(B)/symbols0.o
+	$(Q)$(LD) $(LDFLAGS) -T linker.ld $(OBJECTS) $(B)/symbols0.o -o $(B)/volley.first
+	$(Q)tools/gen-symtab $(B)/volley.first $(NM) >$(B)/symbols.asm
+	$(Q)$(NASM) $(NASMFLAGS) $(B)/symbols.asm -o $(B)/symbols.o
+	$(Q)$(LD) $(LDFLAGS) -T linker.ld -Map=$(B)/volley.map $(OBJECTS) $(B)/symbols.o -o $@.new
+	$(Q)tools/gen-symtab --check $(B)/volley.first $@.new $(NM)
+	$(Q)$(NM) -n $@.new >$(B)/volley.sym
+	$(Q)$(OBJDUMP) -d --no-show-raw-insn $@.new >$(B)/volley.asm
+	$(Q)mv $@.new $@
+
+$(ISO): $(KERNEL) iso/grub.cfg tools/mkiso tools/fixed-time.c
+	$(call say,ISO)
+	$(Q)tools/mkiso $< $@ 3 bench=default
+
+-include $(patsubst %.o,%.d,$(filter %.c.o,$(OBJECTS))) $(B)/asm-offsets.d

@@ -1,0 +1,15 @@
+#include "apic/base.h"
+
+u32 apic_base_steps(u64 now, u64 page, bool x2apic, u64 step[APIC_BASE_STEPS])
+{
+    if (now & APIC_BASE_EXTD)
+        return x2apic ? 0 : APIC_BASE_NO_WAY; /* in x2APIC mode the page means nothing */
+    u32 n = 0;
+    u64 xapic = (now & ~APIC_BASE_PAGE) | page | APIC_BASE_EN;
+    /* From off to x2APIC the way leads through xAPIC: the direct change is #GP (SDM volume 3A, section 11.12.5). */
+    if (now != xapic)
+        step[n++] = xapic;
+    if (x2apic)
+        step[n++] = xapic | APIC_BASE_EXTD;
+    return n;
+}

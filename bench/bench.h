@@ -1,0 +1,64 @@
+/* Benchmarks: one table entry each, in bench/NAME.c. The runner owns which run, warm-up, its own overhead, how long, quiet,
+ * percentiles and output; the file owns the question.
+ *
+ *   static void run(struct bench_run *b) {...}
+ *   BENCH(ipi, "interrupts and messages between CPUs: the floor", run);
+ *
+ * bench=default runs those marked so, bench=NAME[,NAME] the named ones; `bench` at the prompt likewise. */
+#pragma once
+
+#include "bench/sample.h"
+#include "lib/cpumask.h"
+#include "lib/table.h"
+
+struct bench_run {
+    u32 refused; /* cells that could not be measured; each has been explained on the console */
+};
+
+struct bench_entry {
+    const char *name, *what;
+    void (*run)(struct bench_run *b); /* thread on CPU 0; workers of the others idle */
+};
+TABLE_DECLARE(bench, struct bench_entry);
+#define BENCH(ident, what_, run_)                                                                            \
+    TABLE_ENTRY(bench, struct bench_entry, bench_entry_##ident) = {.name = #ident, .what = what_, .run = run_}
+
+/* The names that bench= asked for, or NULL. */
+const char *bench_requested(void);
+/* Runs them; false if a name is unknown or a cell was refused. */
+bool bench_run(const char *names);
+
+/* A cell that cannot be measured: says why, counts it. */
+void bench_refuse(struct bench_run *b, const char *fmt, ...) PRINTF(2, 3);
+
+/* What the axes were set to (bench/axes.c): pages=, cpus=, op=. */
+#define BENCH_AXIS_MAX 16u
+struct bench_axis {
+    u32 count;
+    u64 value[BENCH_AXIS_MAX];
+};
+const struct bench_axis *bench_axis_pages(void);
+/* CPU counts, the initiator included, none above the online CPUs: 1, powers of two, and all, unless cpus= says otherwise. */
+const struct bench_axis *bench_axis_cpus(void);
+bool bench_axis_has_op(const char *op);
+
+/* What one record says besides the distribution; NULL and 0 fields are left out, but for counts. */
+struct bench_key {
+    const char *bench, *policy, *op, *responders, *metric, *unit;
+    u32 cpus;
+    u64 pages;
+    u64 icr, irqs; /* over all samples; the record has them for one operation */
+};
+/* Prints the `bench` record of a finished set of samples. */
+void bench_record(const struct bench_key *k, const struct samples *s);
+/* How far a figure taken here can be believed, for the records and the tables. */
+const char *bench_trust(void);
+
+/* Busy CPUs: worker loops in the kernel on CPUs 1 .. n-1, until bench_release. ERR_* if one did not start. */
+err_t bench_occupy(u32 cpus, void (*loop)(void *arg), void *arg) MUST_CHECK;
+/* Has the loop of a busy CPU been asked to end? To be looked at in every turn, beside a PAUSE. */
+bool bench_should_stop(void);
+/* Ends the loops and waits for them; panics if one does not end. */
+void bench_release(u32 cpus);
+/* The plain loop: spins until told to end. */
+void bench_spin(void *arg);

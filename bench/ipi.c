@@ -1,0 +1,194 @@
+/* ipi: what an interrupt and a message cost between CPUs, the others spinning in the kernel.
+ *
+ *   harness      what measuring costs here, beyond the clock readings that are already subtracted
+ *   raw          a bare vector: until its handler has counted it and the sender has seen that; one ICR write per target
+ *   raw_all_but_self   the same to all others by one ICR write
+ *   send         an asynchronous message, the sender's part only: fill the line, ring
+ *   call_entry   a message acknowledged on entry, until the sender has seen the acknowledgement
+ *   call         a message acknowledged after its function has run, until the sender has seen that
+ *
+ * "cpus" of a record is the sender and its targets. */
+#include "apic/apic.h"
+#include "bench/bench.h"
+#include "kernel/trap.h"
+#include "lib/atomic.h"
+#include "lib/assert.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "lib/wait.h"
+#include "smp/message.h"
+
+#define ANSWER_LIMIT_MS 5000u /* hang detector */
+
+static u64 runs[MAX_CPUS]; /* each written by one CPU; proves that the function ran */
+
+static void count_run(struct msg_in *in) { runs[cpu_self()] += in->word[0]; }
+MSG_KIND(bench_count, count_run);
+
+/* Everything that can be looked up before the measurement is. */
+static cpumask_t targets;
+static cpu_t first;
+static u64 wait_limit;
+static u32 target_count;
+static struct {
+    apic_id_t apic_id;
+    const u64 *raw_count;
+    u64 before;
+} target[MAX_CPUS];
+
+static void wait_raw(void)
+{
+    struct wait w = WAIT("a raw interrupt", wait_limit);
+    for (u32 i = 0; i < target_count; i++)
+        while (atomic_load_relaxed(target[i].raw_count) == target[i].before)
+            if (!wait_spin(&w))
+                panic("APIC id %u has not taken a raw interrupt", target[i].apic_id);
+}
+
+static void raw_before(void)
+{
+    for (u32 i = 0; i < target_count; i++)
+        target[i].before = atomic_load_relaxed(target[i].raw_count);
+}
+
+static void raw_unicast(void)
+{
+    for (u32 i = 0; i < target_count; i++)
+        apic_send_fixed(target[i].apic_id, VECTOR_RAW);
+    wait_raw();
+}
+
+static void raw_all_but_self(void)
+{
+    apic_send_fixed_all_but_self(VECTOR_RAW);
+    wait_raw();
+}
+
+static void check(err_t e)
+{
+    if (unlikely(e != ERR_OK))
+        panic("a benchmark's message failed: %s", err_name(e));
+}
+
+static void send(void)
+{
+    struct msg m = {.kind = &bench_count, .flags = MSG_ASYNC, .word = {1}};
+    check(msg_send(first, &m));
+}
+static void call_one(void)
+{
+    struct msg m = {.kind = &bench_count, .flags = MSG_SYNC, .word = {1}};
+    check(msg_call(first, &m));
+}
+static void call_one_entry(void)
+{
+    struct msg m = {.kind = &bench_count, .flags = MSG_ASYNC, .word = {1}};
+    check(msg_call(first, &m));
+}
+static void call_all(void)
+{
+    struct msg m = {.kind = &bench_count, .flags = MSG_SYNC, .word = {1}};
+    check(msg_call_mask(&targets, &m));
+}
+static void call_all_entry(void)
+{
+    struct msg m = {.kind = &bench_count, .flags = MSG_ASYNC, .word = {1}};
+    check(msg_call_mask(&targets, &m));
+}
+static void settle(void) { check(msg_wait_mask(&targets)); }
+static void nothing(void) {}
+
+enum { TO_ONE = 1, TO_ALL = 2, MESSAGE = 4 };
+
+static const struct {
+    const char *metric;
+    void (*before)(void), (*measured)(void), (*after)(void);
+    u32 flags;
+} metrics[] = {
+    {"harness", nothing, nothing, nothing, TO_ONE},
+    {"raw", raw_before, raw_unicast, nothing, TO_ONE | TO_ALL},
+    {"raw_all_but_self", raw_before, raw_all_but_self, nothing, TO_ALL},
+    {"send", nothing, send, settle, TO_ONE | MESSAGE},
+    {"call_entry", nothing, call_one_entry, settle, TO_ONE | MESSAGE},
+    {"call", nothing, call_one, nothing, TO_ONE | MESSAGE},
+    {"call_entry", nothing, call_all_entry, settle, TO_ALL | MESSAGE},
+    {"call", nothing, call_all, nothing, TO_ALL | MESSAGE},
+};
+
+static u64 total_runs(void)
+{
+    u64 n = 0;
+    CPUMASK_FOREACH (c, &targets)
+        n += atomic_load_relaxed(&runs[c]);
+    return n;
+}
+
+static void measure(struct bench_run *b, u32 m)
+{
+    struct samples *s = samples_get(SAMPLES_INITIATOR);
+    u64 icr = apic_icr_writes(), ran = total_runs();
+    u32 cpus = target_count + 1;
+    struct cell_clock clock;
+    cell_begin(&clock);
+    while (cell_continue(&clock)) {
+        metrics[m].before();
+        bench_jitter();
+        u64 start = rdtsc_ordered();
+        metrics[m].measured();
+        u64 ticks = bench_elapsed(start, rdtsc_ordered());
+        metrics[m].after();
+        if (!cell_warming_up(&clock))
+            samples_add(s, ticks);
+    }
+    if ((metrics[m].flags & MESSAGE) && total_runs() - ran != (u64)clock.done * target_count)
+        bench_refuse(b, "ipi %s: %llu messages ran, %llu were sent", metrics[m].metric,
+                     (unsigned long long)(total_runs() - ran), (unsigned long long)clock.done * target_count);
+
+    struct bench_key k = {.bench = "ipi", .metric = metrics[m].metric, .responders = "kernel", .cpus = cpus};
+    k.icr = (apic_icr_writes() - icr) * s->n / clock.done;
+    k.irqs = strcmp(metrics[m].metric, "harness") ? (u64)target_count * s->n : 0; /* nobody else sends meanwhile */
+    print("  %-18s %4u %9llu %9llu %9llu %9llu %9llu %7u\n", metrics[m].metric, cpus,
+          (unsigned long long)samples_percentile(s, 0), (unsigned long long)samples_percentile(s, 500),
+          (unsigned long long)samples_percentile(s, 990), (unsigned long long)samples_percentile(s, 1000),
+          (unsigned long long)samples_mean(s), s->n);
+    bench_record(&k, s);
+}
+
+static void find_targets(bool all)
+{
+    cpumask_clear(&targets);
+    target_count = 0;
+    CPUMASK_FOREACH (c, &cpus_online) {
+        if (c == cpu_self() || (!all && target_count))
+            continue;
+        cpumask_set(&targets, c);
+        target[target_count].apic_id = cpu_apic_id(c);
+        target[target_count].raw_count = &per_cpu(trap_raw_count, c);
+        target_count++;
+    }
+    first = cpumask_next(&targets, 0);
+}
+
+static void run(struct bench_run *b)
+{
+    u32 online = cpu_online_count();
+    if (online < 2) {
+        print("  needs 2 CPUs, there is 1: nothing to measure\n");
+        return;
+    }
+    wait_limit = wait_ms(ANSWER_LIMIT_MS);
+    err_t e = bench_occupy(online, bench_spin, NULL);
+    if (e == ERR_OK) {
+        print("  %-18s %4s %9s %9s %9s %9s %9s %7s\n", "ticks", "CPUs", "min", "p50", "p99", "max", "mean", "n");
+        for (u32 to_all = 0; to_all <= (online > 2); to_all++) {
+            find_targets(to_all);
+            for (u32 m = 0; m < ARRAY_SIZE(metrics); m++)
+                if (metrics[m].flags & (to_all ? TO_ALL : TO_ONE))
+                    measure(b, m);
+        }
+    } else {
+        bench_refuse(b, "ipi: the other CPUs could not be kept busy: %s", err_name(e));
+    }
+    bench_release(online);
+}
+BENCH(ipi, "interrupts and messages between CPUs: the floor", run);

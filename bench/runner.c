@@ -1,0 +1,183 @@
+/* Which benchmarks run, on busy CPUs, and what is said of them. */
+#include "bench/bench.h"
+#include "kernel/command.h"
+#include "kernel/console.h"
+#include "kernel/worker.h"
+#include "lib/assert.h"
+#include "lib/atomic.h"
+#include "lib/features.h"
+#include "lib/json.h"
+#include "lib/log.h"
+#include "lib/param.h"
+#include "lib/string.h"
+#include "lib/wait.h"
+#include "smp/cpus.h"
+
+static char requested[128];
+static bool stop;
+
+static const char *set_bench(const char *value)
+{
+    if (!*value || !string_copy(requested, sizeof(requested), value)) {
+        requested[0] = 0;
+        return "bench=default, bench=all, or names with commas (`bench` at the prompt lists them)";
+    }
+    return NULL;
+}
+PARAM(bench, "bench", "bench=default|all|NAME[,NAME...]: benchmarks to run after boot", set_bench);
+
+const char *bench_requested(void) { return requested[0] ? requested : NULL; }
+
+/* An emulator's clock counts something else than time on hardware does; which, decides what its figures are good for. */
+const char *bench_trust(void)
+{
+    switch (emulator) {
+    case EMULATOR_NONE:
+        return "hardware";
+    case EMULATOR_BOCHS:
+        return "deterministic"; /* instructions: exact and repeatable; no caches, no delays of the wire */
+    case EMULATOR_TCG:
+        return "emulated"; /* host time of translated code: only orders of magnitude */
+    case EMULATOR_KVM:
+    case EMULATOR_OTHER:
+    default:
+        return "virtualised";
+    }
+}
+
+void bench_record(const struct bench_key *k, const struct samples *s)
+{
+    struct samples *sorted = (struct samples *)s;
+    struct json j;
+    json_begin(&j, "bench");
+    json_str(&j, "bench", k->bench);
+    if (k->policy)
+        json_str(&j, "policy", k->policy);
+    json_str(&j, "delivery", "auto");
+    json_u64(&j, "cpus", k->cpus);
+    if (k->pages)
+        json_u64(&j, "pages", k->pages);
+    if (k->op)
+        json_str(&j, "op", k->op);
+    if (k->responders)
+        json_str(&j, "responders", k->responders);
+    json_str(&j, "metric", k->metric);
+    json_str(&j, "unit", k->unit ? k->unit : "tick");
+    json_u64(&j, "n", s->n);
+    json_u64(&j, "min", samples_percentile(sorted, 0));
+    json_u64(&j, "p50", samples_percentile(sorted, 500));
+    json_u64(&j, "p90", samples_percentile(sorted, 900));
+    json_u64(&j, "p99", samples_percentile(sorted, 990));
+    json_u64(&j, "max", samples_percentile(sorted, 1000));
+    json_u64(&j, "mean", samples_mean(s));
+    json_u64(&j, "overhead", bench_overhead());
+    json_str(&j, "trust", bench_trust());
+    json_str(&j, "cost", "none");
+    json_u64(&j, "icr", s->n ? (k->icr + s->n / 2) / s->n : 0);
+    json_u64(&j, "irqs", s->n ? (k->irqs + s->n / 2) / s->n : 0);
+    json_str(&j, "lines", NULL); /* counted on the simulated machine only */
+    json_end(&j);
+}
+
+void bench_refuse(struct bench_run *b, const char *fmt, ...)
+{
+    char text[160];
+    va_list ap;
+    va_start(ap, fmt);
+    vformat(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    b->refused++;
+    console_fail("benchmark refused: %s", text);
+}
+
+bool bench_should_stop(void) { return atomic_load_relaxed(&stop); }
+
+void bench_spin(void *arg)
+{
+    (void)arg;
+    while (!bench_should_stop())
+        cpu_pause();
+}
+
+err_t bench_occupy(u32 cpus, void (*loop)(void *arg), void *arg)
+{
+    atomic_store_relaxed(&stop, false);
+    for (cpu_t c = 1, busy = 1; busy < cpus; c++) {
+        if (c >= cpu_count())
+            return ERR_ABSENT;
+        if (!cpu_is_online(c))
+            continue;
+        err_t e = worker_start(c, loop, arg);
+        if (e != ERR_OK)
+            return e;
+        busy++;
+    }
+    return ERR_OK;
+}
+
+/* A loop looks at bench_should_stop at least once per pass over its pages; this is a hang detector. */
+#define RELEASE_LIMIT_MS 5000u
+
+void bench_release(u32 cpus)
+{
+    (void)cpus;
+    atomic_store_relaxed(&stop, true);
+    for (cpu_t c = 1; c < cpu_count(); c++)
+        if (cpu_is_online(c) && worker_wait(c, RELEASE_LIMIT_MS) != ERR_OK)
+            panic("the busy loop of CPU %u did not end", c);
+}
+
+static bool name_in_list(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+        if (strncmp(at, name, n) == 0 && (at[n] == 0 || at[n] == ','))
+            return true;
+    return false;
+}
+
+static u32 list_length(const char *list)
+{
+    u32 n = 1;
+    for (; *list; list++)
+        n += *list == ',';
+    return n;
+}
+
+bool bench_run(const char *names)
+{
+    bool all = strcmp(names, "all") == 0 || strcmp(names, "default") == 0;
+    struct bench_run b = {0};
+    u32 known = 0;
+
+    bench_measure_overhead();
+    TABLE_FOREACH (bench, struct bench_entry, e) {
+        if (!all && !name_in_list(names, e->name))
+            continue;
+        known++;
+        u64 start = rdtsc();
+        print("\nbench %s: %s\n", e->name, e->what);
+        e->run(&b);
+        print("(%s took %llu ms; figures are %s)\n", e->name,
+              (unsigned long long)(tsc_to_ns(rdtsc() - start) / 1000000), bench_trust());
+    }
+    if (!all && known != list_length(names)) {
+        console_fail("bench=%s names a benchmark that does not exist; there are:", names);
+        TABLE_FOREACH (bench, struct bench_entry, e)
+            print("  %-12s %s\n", e->name, e->what);
+        return false;
+    }
+    return b.refused == 0;
+}
+
+static void cmd_bench(int argc, char **argv)
+{
+    if (argc != 2) {
+        print("default | all, or names with commas, of:\n");
+        TABLE_FOREACH (bench, struct bench_entry, e)
+            print("  %-12s %s\n", e->name, e->what);
+        return;
+    }
+    bench_run(argv[1]);
+}
+COMMAND(bench, "bench [default|NAME[,NAME...]]", "run benchmarks; axes: set pages=, cpus=, op=, policy=", cmd_bench);

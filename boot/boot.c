@@ -1,0 +1,26 @@
+/* From the entry code to kmain: collects struct boot_info while the loader's memory is still mapped and untouched. */
+#include "boot/mb2.h"
+#include "lib/boot_info.h"
+#include "lib/image.h"
+
+/* boot/trampoline.asm */
+extern const char trampoline_start[], trampoline_params[], trampoline_end[];
+
+#define MAPPED_END (4 * GIB) /* end of what the boot page tables map one to one (boot/entry32.asm) */
+
+/* Too large for the boot stack, and kept: kmain's parts read it for as long as they like. */
+static struct boot_info info;
+
+NORETURN void boot_main(u32 magic, u32 block);
+
+/* Called by boot/entry64.asm, once, interrupts off, on the boot stack. block: physical, mapped one to one. */
+NORETURN void boot_main(u32 magic, u32 block)
+{
+    boot_parse(magic, (const void *)(u64)block, MAPPED_END - block, &info);
+    info.trampoline = trampoline_start;
+    info.trampoline_size = (u32)(trampoline_end - trampoline_start);
+    info.trampoline_params_offset = (u32)(trampoline_params - trampoline_start);
+    info.kernel_start = PADDR((u64)image_phys_start);
+    info.kernel_end = PADDR((u64)image_phys_end);
+    kmain(&info);
+}

@@ -1,0 +1,49 @@
+/* The framebuffer (Multiboot2 specification 2.0, section 3.6.12). */
+#include "boot/mb2_tag.h"
+
+/* NULL if f can be drawn on; else what is wrong with it. */
+static const char *framebuffer_fault(const struct boot_framebuffer *f)
+{
+    if (f->type > 2)
+        return "unknown type";
+    if (!f->width || !f->height)
+        return "no pixels";
+    if (f->bpp != 8 && f->bpp != 15 && f->bpp != 16 && f->bpp != 24 && f->bpp != 32)
+        return "odd number of bits per pixel";
+    if (f->pitch < (u64)f->width * ((f->bpp + 7u) / 8))
+        return "lines overlap";
+    if ((u64)f->pitch * f->height > ~0ull - f->base.v)
+        return "reaches past the last address";
+    if (f->type == 1 && (f->red_pos + f->red_size > f->bpp || f->green_pos + f->green_size > f->bpp ||
+                         f->blue_pos + f->blue_size > f->bpp))
+        return "a colour lies outside the pixel";
+    return NULL;
+}
+
+void mb2_read_framebuffer(struct boot_info *out, const struct tag *t)
+{
+    if (!mb2_long_enough(out, t, 32, "framebuffer"))
+        return;
+    struct boot_framebuffer f = {.base = PADDR(get64(t->p + 8)),
+                                 .pitch = get32(t->p + 16),
+                                 .width = get32(t->p + 20),
+                                 .height = get32(t->p + 24),
+                                 .bpp = t->p[28],
+                                 .type = t->p[29]};
+    if (f.type == 1) {
+        if (!mb2_long_enough(out, t, 38, "RGB framebuffer"))
+            return;
+        const u8 *c = t->p + 32;
+        f.red_pos = c[0], f.red_size = c[1];
+        f.green_pos = c[2], f.green_size = c[3];
+        f.blue_pos = c[4], f.blue_size = c[5];
+    }
+    const char *fault = framebuffer_fault(&f);
+    if (fault) {
+        NOTE(out, "framebuffer type %u, %ux%u, %u bits, pitch %u: %s: ignored", f.type, f.width, f.height,
+             f.bpp, f.pitch, fault);
+        return;
+    }
+    out->framebuffer = f;
+    out->have_framebuffer = true;
+}

@@ -1,0 +1,223 @@
+; An application processor's (AP's) way from the SIPI to its first C function.
+;
+; smp/bringup.c copies trampoline_start .. trampoline_end to a page below 1 MiB, fills in the segment of the first jump and
+; struct ap_params (lib/ap_params.h) at the end, fills the rest of the page with INT3, and sends INIT and SIPI to all APs.
+; They run here all at once: nobody has a stack yet, and what one of them stores into the page, every other one stores too.
+;
+; Enters: 16-bit real mode at the first byte, CS:IP = yz00:0000 or, on some CPUs, y000:z000 for the page 000yz000; after
+;         INIT, so interrupts are off, CR0 = ET alone or with CD and NW, EFER = 0 (SDM volume 3A, table 10-1, section 9.4).
+; Leaves: to entry(cpu) in C at its kernel address: 64-bit mode, the kernel's own tables (final_cr3), CR0, CR4 and EFER
+;         exactly as given, its own stack, interrupts off, RDI = cpu, a GDT with CODE_SELECTOR and DATA_SELECTOR; an IDT
+;         that knows NMIs only; GS base unset. Never returns.
+; Or:     parks for ever, if its id stands in no slot, or the slot has been claimed before or closed (it came too late).
+;         Parked CPUs need neither the page nor the temporary tables any more, and survive NMIs.
+
+%include "asm-offsets.inc"
+%include "boot/boot.inc"
+
+global trampoline_start, trampoline_params, trampoline_end
+
+CODE32_SELECTOR equ 0x18
+CR0_PROTECTED   equ 0x11                ; PE, ET: caches on, no paging yet
+NMI_VECTOR      equ 2
+GATE_INTERRUPT  equ 0x8e00              ; present, DPL 0, 64-bit interrupt gate, no IST
+
+; ---------------------------------------------------------------------------------------------------------------------
+; The page: position-independent. Addresses in it are offsets from trampoline_start, added to the page's address in EBX.
+; ---------------------------------------------------------------------------------------------------------------------
+section .rodata
+    align 16
+%define IN_PAGE(label) ((label) - trampoline_start)
+%define PARAM(field)   (IN_PAGE(trampoline_params) + field)
+
+bits 16
+trampoline_start:
+    db 0xea                             ; JMP ptr16:16 makes CS:IP = yz00:0005 out of either form. Opcode and place of the
+    dw IN_PAGE(real_mode)               ; segment are the instruction's format (SDM volume 2, JMP), which bringup.c checks
+    dw 0                                ; segment: page / 16, filled in with the copy
+real_mode:
+    cli
+    cld
+    mov ax, cs
+    mov ds, ax
+    movzx ebx, ax
+    shl ebx, 4                          ; EBX = physical address of the page, from here to 64-bit code
+
+    ; GDTR and far jumps take linear addresses. Every AP computes and stores the same ones.
+    lea eax, [ebx + IN_PAGE(gdt)]
+    mov [IN_PAGE(gdt_pointer.base)], eax
+    lea eax, [ebx + IN_PAGE(protected_mode)]
+    mov [IN_PAGE(far_protected)], eax
+    lea eax, [ebx + IN_PAGE(long_mode)]
+    mov [IN_PAGE(far_long)], eax
+
+    o32 lgdt [IN_PAGE(gdt_pointer)]
+    mov eax, CR0_PROTECTED
+    mov cr0, eax
+    jmp dword far [IN_PAGE(far_protected)]
+
+bits 32
+protected_mode:
+    mov eax, DATA_SELECTOR
+    mov ds, eax
+    mov es, eax
+    mov ss, eax
+    xor eax, eax
+    mov fs, eax
+    mov gs, eax
+    ; The order of SDM volume 3A, section 10.8.5: PAE (in CR4), CR3, LME, then PG.
+    mov eax, [ebx + PARAM(AP_PARAMS_CR4)]
+    mov cr4, eax
+    mov eax, [ebx + PARAM(AP_PARAMS_TEMP_CR3)]
+    mov cr3, eax
+    mov ecx, EFER_MSR
+    mov eax, [ebx + PARAM(AP_PARAMS_EFER)]
+    mov edx, [ebx + PARAM(AP_PARAMS_EFER) + 4]
+    wrmsr
+    mov eax, [ebx + PARAM(AP_PARAMS_CR0)]
+    mov cr0, eax
+    jmp far [ebx + IN_PAGE(far_long)]
+
+bits 64
+long_mode:
+    lea r8, [rbx + PARAM(0)]            ; the parameters, mapped one to one by the temporary tables
+    mov rax, ap_kernel_half
+    jmp rax
+
+    align 8
+gdt:                                    ; accessed bits set, so that no CPU writes to the read-only original
+    dq 0
+    dq 0x00af9b000000ffff               ; CODE_SELECTOR: 64-bit
+    dq 0x00cf93000000ffff               ; DATA_SELECTOR
+    dq 0x00cf9b000000ffff               ; CODE32_SELECTOR
+gdt_end:
+gdt_pointer:
+    dw gdt_end - gdt - 1
+.base:
+    dd 0
+far_protected:
+    dd 0
+    dw CODE32_SELECTOR
+far_long:
+    dd 0
+    dw CODE_SELECTOR
+
+    align 8
+trampoline_params:
+    times AP_PARAMS_SIZE db 0
+trampoline_end:
+
+%if trampoline_end - trampoline_start > 4096
+%error "the trampoline and its parameters must fit into one page"
+%endif
+
+; ---------------------------------------------------------------------------------------------------------------------
+; The kernel half: runs where it is linked. R8 = parameters, under the temporary tables until CR3 is loaded.
+; ---------------------------------------------------------------------------------------------------------------------
+    align 8
+kernel_gdt_pointer:                     ; the same GDT in the kernel image: the copy is not mapped by the final tables
+    dw gdt_end - gdt - 1
+    dq gdt
+early_idt_pointer:
+    dw (NMI_VECTOR + 1) * 16 - 1
+    dq early_idt
+
+section .data
+    align 16
+early_idt:                              ; vectors 0 and 1 not present. The handler's address cannot be split by the linker:
+    times NMI_VECTOR * 16 db 0          ; each AP stores it, the same value
+.nmi_low:
+    dw 0
+    dw CODE_SELECTOR
+    dw GATE_INTERRUPT
+.nmi_middle:
+    dw 0
+.nmi_high:
+    dd 0
+    dd 0
+
+section .bss
+    align 16
+    resb 64                             ; an interrupt frame is 40 bytes
+parking_stack_top:
+
+section .text
+bits 64
+ap_kernel_half:
+    ; An NMI from here to the AP's own IDT, and on a parked CPU, can only be a panic that stops everybody: the handler is
+    ; the parking place. All of them push their frames to one place; nobody reads them.
+    mov rsp, parking_stack_top
+    lgdt [rel kernel_gdt_pointer]
+    mov rax, ap_park
+    mov [rel early_idt.nmi_low], ax
+    shr rax, 16
+    mov [rel early_idt.nmi_middle], ax
+    shr rax, 16
+    mov [rel early_idt.nmi_high], eax
+    lidt [rel early_idt_pointer]
+    lock inc dword [r8 + AP_PARAMS_ARRIVED]
+
+    ; EDX = this CPU's APIC id: the first of the leaves 0x1f and 0xb that exists and is not empty (EBX[15:0] = 0), else
+    ; the 8 bits of leaf 1. Works in every APIC mode, before C has enabled any. The same as apic/apic.c:apic_id_cpuid.
+    xor eax, eax
+    cpuid
+    mov r9d, eax                        ; last leaf
+    mov r10d, 0x1f
+.topology_leaf:
+    cmp r9d, r10d
+    jb .next_leaf
+    mov eax, r10d
+    xor ecx, ecx
+    cpuid
+    test ebx, 0xffff
+    jnz .have_id
+.next_leaf:
+    cmp r10d, 0x0b
+    mov r10d, 0x0b                      ; does not change the flags
+    jne .topology_leaf
+    mov eax, 1
+    cpuid
+    shr ebx, 24
+    mov edx, ebx
+.have_id:
+
+    mov rdi, [r8 + AP_PARAMS_SLOTS]
+    mov rcx, [r8 + AP_PARAMS_SLOT_COUNT]
+.next_slot:
+    sub rcx, 1
+    jb .unknown
+    cmp [rdi + AP_SLOT_APIC_ID], edx
+    je .found
+    add rdi, AP_SLOT_SIZE
+    jmp .next_slot
+
+.found:
+    ; Whoever makes 0 into 1 owns the slot, its stack and its per-CPU block: a CPU that is started twice runs once, and
+    ; one that comes after bringup.c has closed the slot does not run.
+    xor eax, eax
+    mov ecx, 1
+    lock cmpxchg [rdi + AP_SLOT_CLAIMED], ecx
+    jnz .refused
+    mov rax, [r8 + AP_PARAMS_FINAL_CR3]
+    mov rbx, [r8 + AP_PARAMS_ENTRY]
+    mov cr3, rax                        ; R8 points nowhere now
+    mov rsp, [rdi + AP_SLOT_STACK]
+    mov rdi, [rdi + AP_SLOT_CPU]
+    xor ebp, ebp                        ; ends the chain of frames for backtraces
+    push rbp
+    popfq                               ; known flags: interrupts off, direction up, AC and NT clear
+    call rbx
+    jmp ap_park                         ; entry does not return
+
+.unknown:
+    lock inc dword [r8 + AP_PARAMS_UNKNOWN]
+.refused:
+    mov rax, [r8 + AP_PARAMS_FINAL_CR3] ; the temporary tables may go away
+    mov cr3, rax
+    ; falls through
+
+; Interrupts off, asleep. From an NMI, too: without IRET further NMIs are held back.
+ap_park:
+    cli
+    hlt
+    jmp ap_park

@@ -1,0 +1,127 @@
+/* From the root pointer to the tables we read: MADT (the CPUs), FADT (timer, power, reset), DMAR (one flag). */
+#include "kernel/acpi.h"
+
+#include "kernel/acpi_table.h"
+
+/* The largest servers list about 60 tables (most of them SSDTs); beyond this the count is a broken length field. */
+#define TABLES_MAX 256u
+
+/* Where every x86 CPU has its APIC registers after reset (SDM volume 3A, section 11.4.1). */
+#define LAPIC_BASE_DEFAULT 0xfee00000ull
+
+#define RSDP_V1_BYTES      20u
+#define RSDP_V2_BYTES      36u
+
+/* Where the list of tables stands, by the root pointer (ACPI 6.5, 5.2.5.3). */
+struct roots {
+    paddr_t xsdt, rsdt; /* 0: not named */
+};
+
+static bool rsdp_sum_good(const u8 *rsdp)
+{
+    static const char signature[] = "RSD PTR ";
+    for (u32 i = 0; i < 8; i++)
+        if (rsdp[i] != (u8)signature[i])
+            return false;
+    return acpi_sum(rsdp, RSDP_V1_BYTES) == 0;
+}
+
+static struct roots find_roots(const struct boot_info *boot, struct acpi_info *out)
+{
+    struct roots r = {PADDR(0), PADDR(0)};
+    if (boot->have_rsdp_v2) {
+        const struct acpi_table v2 = {boot->rsdp_v2, RSDP_V2_BYTES};
+        u8 revision = acpi_u8(&v2, 15);
+        u32 length = acpi_u32(&v2, 20);
+        if (!rsdp_sum_good(v2.bytes)) {
+            acpi_note(out, "RSDP (new form): signature or checksum of its first 20 bytes is wrong; ignored");
+        } else {
+            /* Even if the extension is bad, the first 20 bytes are a whole version 1 structure. */
+            r.rsdt = PADDR(acpi_u32(&v2, 16));
+            if (revision < 2)
+                acpi_note(out, "RSDP (new form): revision %u, an XSDT needs 2; the RSDT is used", revision);
+            else if (length != RSDP_V2_BYTES)
+                acpi_note(out, "RSDP (new form): says it has %u bytes, must be 36; the RSDT is used", length);
+            else if (acpi_sum(v2.bytes, RSDP_V2_BYTES) != 0)
+                acpi_note(out, "RSDP (new form): extended checksum is wrong; the RSDT is used");
+            else
+                r.xsdt = PADDR(acpi_u64(&v2, 24));
+        }
+    }
+    if (r.rsdt.v == 0 && boot->have_rsdp_v1) {
+        const struct acpi_table v1 = {boot->rsdp_v1, RSDP_V1_BYTES};
+        if (rsdp_sum_good(v1.bytes))
+            r.rsdt = PADDR(acpi_u32(&v1, 16));
+        else
+            acpi_note(out, "RSDP (old form): signature or checksum is wrong; ignored");
+    }
+    return r;
+}
+
+/* One entry of the list. Only the first table of each kind counts: firmware that lists a second MADT means the first. */
+static void parse_table(paddr_t p, acpi_map_fn map, struct acpi_info *out, bool *have_dmar)
+{
+    const u8 *signature = p.v && p.v < (1ull << 52) - ACPI_HEADER_BYTES ? map(p, ACPI_HEADER_BYTES) : NULL;
+    struct acpi_table t;
+
+    if (!signature) {
+        acpi_note(out, "the list of tables names address 0x%lx, which cannot be mapped; skipped", p.v);
+    } else if (acpi_signature_is(signature, "APIC")) {
+        if (out->have_madt)
+            acpi_note(out, "a second MADT at 0x%lx; ignored", p.v);
+        else if (acpi_table_open(p, map, "APIC", 44, &t, out))
+            acpi_parse_madt(t.bytes, t.len, out);
+    } else if (acpi_signature_is(signature, "FACP")) {
+        if (out->have_fadt)
+            acpi_note(out, "a second FADT at 0x%lx; ignored", p.v);
+        else if (acpi_table_open(p, map, "FACP", 44, &t, out))
+            acpi_parse_fadt(&t, map, out);
+    } else if (acpi_signature_is(signature, "DMAR")) {
+        /* VT-d specification, section 8.1: flags at offset 37, bit 1 asks the system not to turn x2APIC on. */
+        if (!*have_dmar && acpi_table_open(p, map, "DMAR", 48, &t, out)) {
+            *have_dmar = true;
+            out->x2apic_opt_out = acpi_u8(&t, 37) >> 1 & 1;
+        }
+    }
+}
+
+/* False if the list itself cannot be used. */
+static bool parse_list(paddr_t list, const char *signature, u32 entry_bytes, acpi_map_fn map,
+                       struct acpi_info *out)
+{
+    struct acpi_table t;
+    bool have_dmar = false;
+
+    if (!acpi_table_open(list, map, signature, ACPI_HEADER_BYTES, &t, out))
+        return false;
+    u64 body = t.len - ACPI_HEADER_BYTES, count = body / entry_bytes;
+    if (body % entry_bytes)
+        acpi_note(out, "%s: %lu bytes left over after %lu whole entries; ignored", signature,
+                  body % entry_bytes, count);
+    if (count > TABLES_MAX) {
+        acpi_note(out, "%s: lists %lu tables, the first %u are read", signature, count, TABLES_MAX);
+        count = TABLES_MAX;
+    }
+    for (u64 i = 0; i < count; i++)
+        parse_table(PADDR(acpi_field(&t, ACPI_HEADER_BYTES + i * entry_bytes, entry_bytes)), map, out,
+                    &have_dmar);
+    return true;
+}
+
+void acpi_parse(const struct boot_info *boot, acpi_map_fn map, struct acpi_info *out)
+{
+    *out = (struct acpi_info){.lapic_base = PADDR(LAPIC_BASE_DEFAULT)};
+    struct roots r = find_roots(boot, out);
+
+    if (r.xsdt.v == 0 && r.rsdt.v == 0) {
+        acpi_note(out, "the boot loader passed no usable root pointer (RSDP); only the boot CPU can be used");
+        return;
+    }
+    bool listed = r.xsdt.v && parse_list(r.xsdt, "XSDT", 8, map, out);
+    if (!listed && r.rsdt.v)
+        listed = parse_list(r.rsdt, "RSDT", 4, map, out);
+    if (!listed)
+        acpi_note(out, "no usable list of tables (XSDT or RSDT); only the boot CPU can be used");
+    else if (!out->have_madt)
+        acpi_note(out, "no usable MADT; only the boot CPU can be used");
+}

@@ -1,0 +1,174 @@
+/* Faults on purpose: each kind of failure that the kernel promises to report, made to happen. */
+#include "kernel/fault_inject.h"
+
+#include "apic/apic.h"
+#include "kernel/command.h"
+#include "kernel/idle.h"
+#include "kernel/panic.h"
+#include "kernel/worker.h"
+#include "lib/atomic.h"
+#include "lib/log.h"
+#include "lib/param.h"
+#include "lib/string.h"
+#include "lib/wait.h"
+#include "smp/cpus.h"
+#include "smp/message.h"
+
+struct fault {
+    const char *name, *what;
+    void (*fn)(u64 n);
+    bool takes_cpu;
+};
+
+static const struct fault *chosen;
+static u64 chosen_n;
+
+/* ---- what can be broken ---- */
+
+static void plain_panic(u64 n)
+{
+    (void)n;
+    panic("fault=panic was asked for");
+}
+
+static bool hook_panics;
+static void panicking_hook(void)
+{
+    if (hook_panics)
+        panic("fault=panic-in-panic: the panic hook panics");
+}
+PANIC_HOOK(fault_inject, panicking_hook);
+
+static void panic_in_panic(u64 n)
+{
+    (void)n;
+    hook_panics = true;
+    panic("fault=panic-in-panic was asked for");
+}
+
+/* Not to be turned into a loop: each call has a frame that is written to, and work left after it. */
+static NOINLINE u64 use_up_stack(u64 depth)
+{
+    volatile u8 frame[256];
+    frame[depth % sizeof(frame)] = (u8)depth;
+    if (depth == ~0ull)
+        return 0;
+    return use_up_stack(depth + 1) + frame[depth % sizeof(frame)];
+}
+
+static void overflow_stack(u64 n)
+{
+    u64 sum = use_up_stack(n);
+    panic("fault=stack: the stack had no end (%llu)", (unsigned long long)sum);
+}
+
+static void invalid_opcode(u64 n)
+{
+    (void)n;
+    __asm__ volatile("ud2");
+    panic("fault=ud: the invalid opcode was executed");
+}
+
+static u32 deaf_now;
+
+static void deaf(void *arg)
+{
+    (void)arg;
+    irq_disable();
+    atomic_store_relaxed(&deaf_now, 1);
+    for (;;)
+        cpu_pause();
+}
+
+static void nothing(struct msg_in *in)
+{
+    (void)in;
+}
+MSG_KIND(fault_ping, nothing);
+
+static void unanswered_ipi(u64 n)
+{
+    cpu_t cpu = (cpu_t)n;
+    err_t e = worker_start(cpu, deaf, NULL);
+    if (e != ERR_OK) {
+        log_error("fault=ipi: cpu %u cannot be made deaf: %s", cpu, err_name(e));
+        return;
+    }
+    struct wait w = WAIT("a CPU to turn its interrupts off", wait_ms(100));
+    while (!atomic_load_relaxed(&deaf_now)) {
+        if (!wait_spin(&w))
+            panic("fault=ipi: cpu %u does not run what it was given", cpu);
+    }
+    struct msg m = {.kind = &fault_ping, .flags = MSG_SYNC};
+    struct msg_watchdog usual = msg_watchdog;
+    msg_watchdog =
+        (struct msg_watchdog){.report_ms = 50, .retry_ms = 100, .give_up_ms = 200}; /* seconds if scaled */
+    e = msg_call(cpu, &m);
+    msg_watchdog = usual;
+    if (e == ERR_TIMEOUT)
+        log_info("fault=ipi: the call to cpu %u was given up: %s", cpu, err_name(e));
+    else
+        panic("fault=ipi: cpu %u has its interrupts off, and yet the call to it ended with: %s", cpu,
+              err_name(e));
+}
+
+static void stray_nmi(u64 n)
+{
+    (void)n;
+    apic_send_nmi(apic_id());
+    idle_for_a_tick(); /* where the report has to wait for an interrupt, the timer's will do (kernel/nmi.c) */
+    idle_for_a_tick();
+    log_info("fault=nmi: still here after an NMI that nobody asked for");
+}
+
+/* ---- choosing ---- */
+
+static const struct fault faults[] = {
+    {"panic", "a panic", plain_panic, false},
+    {"panic-in-panic", "a panic whose hook panics", panic_in_panic, false},
+    {"stack", "a kernel stack that runs into its guard page", overflow_stack, false},
+    {"ud", "an invalid opcode in the kernel", invalid_opcode, false},
+    {"ipi", "a CPU that never answers (fault=ipi:N)", unanswered_ipi, true},
+    {"nmi", "an NMI that nobody asked for", stray_nmi, false},
+};
+
+#define ALLOWED "panic, panic-in-panic, stack, ud, ipi:CPU (1 to 511), nmi"
+
+static const char *set_fault(const char *value)
+{
+    const char *colon = strchr(value, ':');
+    size_t n = colon ? (size_t)(colon - value) : strlen(value);
+    for (u32 i = 0; i < ARRAY_SIZE(faults); i++) {
+        const struct fault *f = &faults[i];
+        if (strlen(f->name) != n || strncmp(f->name, value, n) != 0)
+            continue;
+        u64 number = 0;
+        if (f->takes_cpu != (colon != NULL) || (colon && !parse_u64(colon + 1, &number)))
+            return ALLOWED;
+        if (f->takes_cpu && (number == 0 || number >= MAX_CPUS))
+            return ALLOWED;
+        chosen = f;
+        chosen_n = number;
+        return NULL;
+    }
+    return ALLOWED;
+}
+PARAM(fault, "fault", "fault=NAME[:N]  break something after boot: " ALLOWED, set_fault);
+
+static void cmd_fault(int argc, char **argv)
+{
+    const char *allowed = argc == 2 ? set_fault(argv[1]) : ALLOWED;
+    if (allowed)
+        print("allowed: %s\n", allowed);
+    else
+        fault_inject_run();
+}
+COMMAND(fault, "fault NAME[:N]", "break something: " ALLOWED, cmd_fault);
+
+void fault_inject_run(void)
+{
+    if (!chosen)
+        return;
+    log_warn("fault=%s: %s, on purpose", chosen->name, chosen->what);
+    chosen->fn(chosen_n);
+}

@@ -1,0 +1,163 @@
+/* The boot CPU's features, less what the command line switched off; and the check of all others against them. */
+#include "kernel/features.h"
+
+#include "kernel/emulator.h"
+#include "kernel/idt.h"
+#include "kernel/panic.h"
+#include "lib/log.h"
+#include "lib/param.h"
+#include "lib/percpu.h"
+#include "lib/string.h"
+#include "lib/wait.h"
+#include "lib/x86/desc.h"
+
+/* An emulated CPU is some hundred times slower than its clock says, and can lose its host's CPU for a while. */
+#define EMULATOR_WAIT_SCALE 20u
+
+/* ---- switches ---- */
+
+static struct {
+    bool x2apic, global, smep, smap;
+} wanted = {true, true, true, true};
+static bool decided;
+
+static const char *set_switch(const char *value, bool *wish)
+{
+    if (decided)
+        return "nothing after boot: it is decided once, on the command line";
+    return parse_on_off(value, wish) ? NULL : "on or off";
+}
+static const char *set_x2apic(const char *value)
+{
+    return set_switch(value, &wanted.x2apic);
+}
+static const char *set_global(const char *value)
+{
+    return set_switch(value, &wanted.global);
+}
+static const char *set_smep(const char *value)
+{
+    return set_switch(value, &wanted.smep);
+}
+static const char *set_smap(const char *value)
+{
+    return set_switch(value, &wanted.smap);
+}
+PARAM(x2apic, "x2apic", "x2apic=on|off  use x2APIC where the CPU has it (default on)", set_x2apic);
+PARAM(global, "global", "global=on|off  use global pages for the kernel (default on)", set_global);
+PARAM(smep, "smep", "smep=on|off  the kernel cannot execute user pages (default on)", set_smep);
+PARAM(smap, "smap", "smap=on|off  the kernel cannot touch user pages unawares (default on)", set_smap);
+
+/* ---- comparison ---- */
+
+/* What the kernel may come to rely on, once `features` has it: not la57, xsave or fsgsbase, which it never turns on. */
+#define FEATURE(name_)                                                                                       \
+    {                                                                                                        \
+        .name = #name_, .offset = offsetof(struct cpu_features, name_)                                       \
+    }
+static const struct feature {
+    const char *name;
+    size_t offset;
+} relied_on[] = {
+    FEATURE(x2apic), FEATURE(nx),           FEATURE(pge),           FEATURE(page_1g), FEATURE(pcid),
+    FEATURE(smep),   FEATURE(smap),         FEATURE(umip),          FEATURE(invpcid), FEATURE(mwait),
+    FEATURE(rdtscp), FEATURE(tsc_deadline), FEATURE(invariant_tsc),
+};
+
+static bool has(const struct cpu_features *f, const struct feature *what)
+{
+    return *(const bool *)((const char *)f + what->offset);
+}
+
+static void append(char *out, size_t size, const char *word)
+{
+    size_t n = strlen(out);
+    format(out + n, size - n, "%s%s", n ? " " : "", word);
+}
+
+u32 features_missing(const struct cpu_features *used, const struct cpu_features *have, char *out, size_t size)
+{
+    u32 n = 0;
+    out[0] = 0;
+    for (u32 i = 0; i < ARRAY_SIZE(relied_on); i++) {
+        if (!has(used, &relied_on[i]) || has(have, &relied_on[i]))
+            continue;
+        append(out, size, relied_on[i].name);
+        n++;
+    }
+    /* Page tables that reach above what it can address would be reserved bits to it. */
+    if (have->phys_bits < used->phys_bits) {
+        append(out, size, "physical-address-bits");
+        n++;
+    }
+    return n;
+}
+
+/* ---- the boot CPU ---- */
+
+static void require(void)
+{
+    static const struct {
+        u32 leaf;
+        u8 bit; /* of EDX */
+        const char *what;
+    } required[] = {
+        {1, 4, "TSC"},
+        {1, 5, "MSR"},
+        {1, 7, "MCE"},
+        {1, 16, "PAT"},
+        {0x80000001u, 20, "NX (firmware setup may have it off, as \"execute disable\")"},
+        {0x80000001u, 29, "long mode"},
+    };
+    char missing[256] = "";
+    for (u32 i = 0; i < ARRAY_SIZE(required); i++)
+        if (!(cpuid(required[i].leaf, 0).edx >> required[i].bit & 1))
+            append(missing, sizeof(missing), required[i].what);
+    if (missing[0])
+        panic("this CPU (%s) lacks what Volley needs: %s", features.brand, missing);
+}
+
+static void log_features(void)
+{
+    char text[256] = "";
+    for (u32 i = 0; i < ARRAY_SIZE(relied_on); i++)
+        if (has(&features, &relied_on[i]))
+            append(text, sizeof(text), relied_on[i].name);
+    log_info("cpu: %s, family %u model %u stepping %u, %u physical and %u virtual address bits",
+             features.brand, features.family, features.model, features.stepping, features.phys_bits,
+             features.virt_bits);
+    log_info("cpu: uses %s; emulator: %s", text, emulator_name());
+}
+
+void features_init(void)
+{
+    features_detect(&features);
+    require();
+    emulator = emulator_detect(&features);
+    wait_scale = emulator == EMULATOR_NONE || emulator == EMULATOR_KVM ? 1 : EMULATOR_WAIT_SCALE;
+    features.x2apic = features.x2apic && wanted.x2apic;
+    features.pge = features.pge && wanted.global;
+    features.smep = features.smep && wanted.smep;
+    features.smap = features.smap && wanted.smap;
+    decided = true;
+    if (features.smap)
+        idt_use_clac();
+    log_features();
+}
+
+/* ---- every CPU ---- */
+
+void features_init_cpu(void)
+{
+    struct cpu_features here;
+    char missing[128];
+    features_detect(&here);
+    if (features_missing(&features, &here, missing, sizeof(missing))) {
+        log_error("cpu %u lacks %s, which the boot CPU has: it stays off (switch it off everywhere to use "
+                  "this CPU)",
+                  cpu_self(), missing);
+        cpu_halt_forever();
+    }
+    struct control_registers r = features_control_registers();
+    control_registers_write(&r);
+}

@@ -1,0 +1,71 @@
+/* From boot/ to the prompt: the table of contents of the kernel. */
+#include "bench/bench.h"
+#include "kernel/acpi.h"
+#include "kernel/clock.h"
+#include "kernel/cmdline.h"
+#include "kernel/console.h"
+#include "kernel/fault_inject.h"
+#include "kernel/features.h"
+#include "kernel/machine.h"
+#include "kernel/page_fault.h"
+#include "kernel/power.h"
+#include "kernel/shell.h"
+#include "kernel/start_cpus.h"
+#include "kernel/trap.h"
+#include "lib/assert.h"
+#include "lib/log.h"
+#include "lib/x86/cpu.h"
+#include "mm/frame.h"
+#include "mm/kmap.h"
+#include "tests/oracle.h"
+#include "tests/test.h"
+
+static struct acpi_info acpi;
+
+static const void *map_firmware_table(paddr_t p, u64 bytes) { return kmap_phys(p, bytes, PT_READ); }
+
+static void log_notes(const char *from, const char (*notes)[112], u32 count)
+{
+    for (u32 i = 0; i < count; i++)
+        log_warn("%s: %s", from, notes[i]);
+}
+
+/* What the command line asks for, in this order; then the prompt, or the end. */
+static NORETURN void run(void)
+{
+    bool ok = true;
+    fault_inject_run();
+    if (test_requested())
+        ok = test_run(test_requested());
+    if (bench_requested())
+        ok = bench_run(bench_requested()) && ok;
+    if (!cmdline_quit())
+        shell_run();
+    power_off(console_end(ok));
+}
+
+NORETURN void kmain(const struct boot_info *boot)
+{
+    console_init();                /* text from here on */
+    trap_init();                   /* faults are reported from here on */
+    log_notes("boot information", boot->notes, boot->note_count);
+    if (boot->fatal)
+        panic("the boot information is unusable; boot through GRUB's multiboot2 command");
+    cmdline_parse(boot->cmdline);  /* before anything that it can switch */
+    features_init();               /* CPUID, less what was switched off */
+    features_init_cpu();           /* control registers, PAT */
+    frame_init(boot);              /* memory that is free */
+    kmap_init(boot);               /* the final kernel tables: no identity map, W^X */
+    page_fault_init();             /* stale entries are explained from here on */
+    acpi_parse(boot, map_firmware_table, &acpi);
+    log_notes("ACPI", acpi.notes, acpi.note_count);
+    power_init(&acpi);
+    clock_init(&acpi);             /* TSC frequency: waits are in real time from here on */
+    cpus_prepare(&acpi);           /* per-CPU memory, own APIC, messages */
+    clock_init_apic_timer();
+    irq_enable();
+    cpus_start(boot);              /* all the others, in parallel */
+    oracle_init();                 /* can a stale translation be seen here? */
+    machine_print(oracle_summary());
+    run();
+}

@@ -1,0 +1,92 @@
+/* The NMI handler.
+ *
+ * While a CPU handles an NMI it holds back further ones, one of them remembered, until the next IRET (SDM volume 3A,
+ * section 6.7.1). Any IRET: also that of an exception which the handler raised. A second NMI would then start at the
+ * top of the same IST stack and overwrite the first one's frame, and the first could not return. So the only IRET
+ * here is the last instruction of the entry path, and nothing in between may raise an exception that returns:
+ *
+ *   - the stack is the CPU's own and mapped; code, per-CPU data and message lines are kernel mappings, which are
+ *     never taken away; user memory is only touched after nmi_user_access_ok();
+ *   - no access that needs the exception table (asserted in trap_fix), no breakpoint, no lock, no log, no wait;
+ *   - kernel/exception.c makes a panic of any exception while nmi_depth is raised, and a panic does not return;
+ *   - the entry path returns with interrupts off and by IRETQ to kernel code or to ring 3, both of them valid.
+ *
+ * An NMI may also hit a CPU in its double-fault or machine-check handler, which have stacks of their own: nmi_depth
+ * is 2 then. */
+#include "kernel/nmi.h"
+
+#include "apic/apic.h"
+#include "kernel/backtrace.h"
+#include "kernel/panic.h"
+#include "kernel/stop.h"
+#include "lib/atomic.h"
+#include "lib/counter.h"
+#include "lib/log.h"
+#include "lib/percpu.h"
+#include "lib/x86/cpu.h"
+#include "smp/message.h"
+
+COUNTER(nmi_taken, "NMIs handled");
+COUNTER(nmi_unowned, "NMIs that nobody had asked for");
+
+/* System control port B: bit 7, memory parity (SERR#); bit 6, I/O channel check (IOCHK#). Both raise NMI. */
+#define PORT_SYSTEM_CONTROL_B 0x61u
+#define NMI_SOURCES           0xc0u
+
+static PERCPU(bool, nmi_running);
+static u32 unowned_count;   /* on all CPUs, since the last report */
+static u32 unowned_sources; /* of port B, gathered */
+
+void nmi_handle(struct trap_frame *f); /* called by trap_entry.asm */
+
+/* One NMI line for many causes: each is asked, because several can have arrived as one. */
+static bool handle_known(struct trap_frame *f)
+{
+    bool known = backtrace_answer_nmi(f);
+    TABLE_FOREACH (nmi_hook, struct nmi_hook, h)
+        known |= h->fn(f);
+    known |= msg_drain_nmi();
+    return known;
+}
+
+/* Logging has to wait for a context that may take the log's lock. In xAPIC mode a command is two registers, and we
+ * may stand between somebody's two writes, but only if interrupts are off there (apic/xapic.c): then the report waits
+ * for the next interrupt that comes by itself. */
+static void note_unowned(const struct trap_frame *f)
+{
+    counter_inc(nmi_unowned);
+    atomic_fetch_or(&unowned_sources, in8(PORT_SYSTEM_CONTROL_B) & NMI_SOURCES);
+    atomic_fetch_add(&unowned_count, 1);
+    if (apic_is_usable_here() && (apic_is_x2apic || f->rflags & RFLAGS_IF))
+        apic_send_fixed_self(VECTOR_DEFERRED);
+}
+
+void nmi_handle(struct trap_frame *f)
+{
+    stop_if_asked_nmi(f);
+    ASSERT(!this_cpu(nmi_running), "an NMI came inside an NMI: something executed IRET in the handler");
+    this_cpu(nmi_running) = true;
+    counter_inc(nmi_taken);
+    if (!handle_known(f))
+        note_unowned(f);
+    this_cpu(nmi_running) = false;
+}
+
+void nmi_report_deferred(void)
+{
+    if (likely(!atomic_load_relaxed(&unowned_count)))
+        return;
+    u32 n = atomic_xchg(&unowned_count, 0), sources = atomic_xchg(&unowned_sources, 0);
+    if (n) /* another CPU may have been faster */
+        log_warn("%u NMI%s that nobody asked for%s%s; counted as nmi_unowned", n, n == 1 ? "" : "s",
+                 sources & 0x80 ? ": memory parity or SERR# (port 61h, bit 7)" : "",
+                 sources & 0x40 ? ": I/O channel check (port 61h, bit 6)" : "");
+}
+
+/* The report itself is made by whoever dispatched this (kernel/trap.c). */
+static void on_deferred(vector_t v)
+{
+    (void)v;
+    apic_eoi();
+}
+VECTOR_HANDLER(deferred, VECTOR_DEFERRED, on_deferred);

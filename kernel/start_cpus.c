@@ -1,0 +1,128 @@
+#include "kernel/start_cpus.h"
+
+#include "apic/apic.h"
+#include "kernel/features.h"
+#include "kernel/trap.h"
+#include "kernel/worker.h"
+#include "lib/features.h"
+#include "lib/log.h"
+#include "lib/percpu.h"
+#include "mm/ap_root.h"
+#include "mm/frame.h"
+#include "mm/kmap.h"
+#include "mm/layout.h"
+#include "mm/space.h"
+#include "smp/message.h"
+
+/* How long the last CPU may take to come up, from the second SIPI on, before scaling for emulators: the slowest firmware
+ * seen holds an AP in SMM for some hundred milliseconds. */
+#define AP_WAIT_MS 1000u
+
+static struct smp_start start;
+static struct trap_stacks trap_stacks[MAX_CPUS];
+
+static u64 stack(cpu_t cpu, const char *what)
+{
+    u64 top = kmap_stack();
+    if (!top)
+        panic("no memory for the %s stack of CPU %u", what, cpu);
+    kmap_name_stack(top, "CPU %u %s", cpu, what);
+    return top;
+}
+
+static void give_memory(cpu_t cpu, apic_id_t id)
+{
+    u64 bytes = (u64)percpu_size;
+    void *block = kmap_pages(ALIGN_UP(bytes, PAGE_SIZE) / PAGE_SIZE, FRAME_OWNER_PERCPU);
+    if (!block)
+        panic("no memory for the per-CPU block of CPU %u (%llu bytes)", cpu, (unsigned long long)bytes);
+    percpu_prepare(cpu, id, block);
+    trap_stacks[cpu] = (struct trap_stacks){
+        .nmi = stack(cpu, "NMI"),
+        .double_fault = stack(cpu, "double-fault"),
+        .machine_check = stack(cpu, "machine-check"),
+    };
+    if (cpu)
+        start.stack_top[cpu] = stack(cpu, "kernel");
+}
+
+void cpus_prepare(const struct acpi_info *acpi)
+{
+    volatile u32 *mmio = NULL;
+    if (!features.x2apic) {
+        mmio = kmap_phys(acpi->lapic_base, PAGE_SIZE, PT_WRITE | PT_UNCACHED | PT_GLOBAL);
+        if (!mmio)
+            panic("the local APIC at %llx cannot be mapped", (unsigned long long)acpi->lapic_base.v);
+    }
+    err_t e = apic_init(features.x2apic, mmio);
+    if (e != ERR_OK)
+        panic("no usable local APIC: %s", err_name(e));
+    apic_init_cpu();
+
+    /* The boot CPU is not always the first entry of the MADT, and on a machine without a MADT it is the only CPU. */
+    apic_id_t self = apic_id();
+    e = cpu_add(self);
+    for (u32 i = 0; e == ERR_OK && i < acpi->cpu_count; i++)
+        if (acpi->cpu[i] != self && cpu_add(acpi->cpu[i]) == ERR_FULL) {
+            log_warn("more than %u CPUs: the rest, from APIC id %u on, stays off", MAX_CPUS, acpi->cpu[i]);
+            break;
+        }
+    if (e != ERR_OK)
+        panic("the boot CPU cannot be registered: %s", err_name(e));
+
+    for (cpu_t c = 0; c < cpu_count(); c++)
+        give_memory(c, cpu_apic_id(c));
+    percpu_set_base(0);
+    trap_use_stacks(&trap_stacks[0]);
+
+    space_init();
+    u64 pages = ALIGN_UP(msg_memory_size(), PAGE_SIZE) / PAGE_SIZE;
+    void *lines = kmap_pages(pages, FRAME_OWNER_KERNEL);
+    if (!lines)
+        panic("no memory for %u x %u message lines (%llu pages)", cpu_count(), cpu_count(), (unsigned long long)pages);
+    msg_init(lines);
+    smp_cpu_online();
+    space_init_cpu();
+}
+
+/* The first C code of every other CPU: on its own stack, in the kernel's tables, interrupts off. */
+static void ap_entry(u64 cpu)
+{
+    percpu_set_base((cpu_t)cpu);
+    features_init_cpu();
+    trap_init_cpu(&trap_stacks[cpu]);
+    apic_init_cpu();
+    smp_cpu_online();
+    space_init_cpu();
+    irq_enable();
+    worker_loop();
+}
+
+u32 cpus_start(const struct boot_info *boot)
+{
+    if (cpu_count() == 1)
+        return 1;
+
+    paddr_t page = frame_low_page(), temp_root;
+    if (paddr_is_none(page)) {
+        log_error("no usable page below 1 MiB for the start of the other %u CPUs: going on with one", cpu_count() - 1);
+        return 1;
+    }
+    err_t e = kmap_ap_root(page, &temp_root);
+    if (e != ERR_OK) {
+        log_error("no tables below 4 GiB for the start of the other CPUs (%s): going on with one", err_name(e));
+        return 1;
+    }
+    start.trampoline = boot->trampoline;
+    start.trampoline_size = boot->trampoline_size;
+    start.trampoline_params_offset = boot->trampoline_params_offset;
+    start.page = page;
+    start.page_virt = phys_to_virt(page);
+    start.temp_cr3 = temp_root.v;
+    start.final_cr3 = kernel_pt.root.v;
+    start.entry = ap_entry;
+    start.wait_ms = AP_WAIT_MS;
+    u32 online = smp_start_all(&start);
+    kmap_ap_root_free(temp_root);
+    return online;
+}

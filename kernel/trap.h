@@ -1,0 +1,88 @@
+/* Exceptions and interrupts: GDT, TSS, IDT, IST stacks, entry stubs, dispatch. */
+#pragma once
+
+#include "lib/percpu.h"
+#include "lib/table.h"
+#include "lib/types.h"
+
+/* What the entry stubs leave on the stack (kernel/trap_entry.asm; offsets by tools/asm-offsets). */
+struct trap_frame {
+    u64 r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
+    u64 vector, error;
+    u64 rip, cs, rflags, rsp, ss;
+};
+
+/* The exceptions that code names (SDM volume 3A, table 6-1). */
+enum exception {
+    EXC_DIVIDE_ERROR = 0,
+    EXC_BREAKPOINT = 3,
+    EXC_INVALID_OPCODE = 6,
+    EXC_DOUBLE_FAULT = 8,
+    EXC_GENERAL_PROTECTION = 13,
+    EXC_PAGE_FAULT = 14,
+    EXC_MACHINE_CHECK = 18,
+    EXC_COUNT = 32,
+};
+
+/* Page-fault error code (SDM volume 3A, figure 4-12). */
+enum page_fault_error {
+    PF_PRESENT = 1u << 0, /* the page is there, the access was not allowed; clear: it is not there */
+    PF_WRITE = 1u << 1,
+    PF_USER = 1u << 2,
+    PF_RESERVED = 1u << 3, /* a reserved bit is set in a paging-structure entry */
+    PF_FETCH = 1u << 4,
+    PF_PROTECTION_KEY = 1u << 5,
+    PF_SHADOW_STACK = 1u << 6,
+};
+
+/* Boot CPU, once, interrupts off: builds the IDT, checks the vector table, masks the 8259s, and loads all on this
+ * CPU, with the boot stack still in use. Works before memory management; CPU 0's first IST stacks are static. */
+void trap_init(void);
+/* Each AP, before interrupts: GDT, TSS, IST stacks (guarded, given by the caller: tops), IDT. The per-CPU base is
+ * set. */
+struct trap_stacks {
+    u64 nmi, double_fault, machine_check;
+};
+void trap_init_cpu(const struct trap_stacks *s);
+/* The boot CPU's change from static to guarded IST stacks, after kmap_init and after its last percpu_set_base: GDT
+ * and TSS lie in the per-CPU block. Interrupts off. */
+void trap_use_stacks(const struct trap_stacks *s);
+
+/* Page-fault hook: returns true if the fault was explained and the access is to be retried. mm registers one. */
+extern bool (*trap_page_fault_hook)(struct trap_frame *f, vaddr_t address);
+
+/* A vector's name as the manual has it ("page fault (#PF)"); for 32 and above "interrupt". */
+const char *trap_name(u64 vector);
+
+/* What a page fault was, in words: "write to a page that is not present, by the kernel, at ffff8000deadb000". */
+void trap_describe_page_fault(char *out, size_t size, u64 error, vaddr_t address);
+
+/* The exception-table fixup for f, if its instruction has one: then the interrupted code goes on at the fixup with
+ * the vector in RAX. Any context but NMI (asserted: the IRET of an exception would end the NMI's protection, see
+ * kernel/nmi.c). */
+bool trap_fix(struct trap_frame *f);
+
+/* NMI hooks, run in NMI context before the message drain; table entries. Return true if the NMI was theirs. Several
+ * causes can arrive as one NMI, so all hooks are asked each time. A hook must not fault: an exception inside an NMI
+ * is a panic. */
+struct nmi_hook {
+    bool (*fn)(struct trap_frame *f);
+};
+TABLE_DECLARE(nmi_hook, struct nmi_hook);
+#define NMI_HOOK(ident, fn_) TABLE_ENTRY(nmi_hook, struct nmi_hook, ident) = {.fn = fn_}
+
+/* Accesses that may fault: 0, or the vector that was raised. Through an exception table (tests expect #GP and #PF). */
+int safe_read_u64(const void *p, u64 *out);
+int safe_write_u64(void *p, u64 v);
+int safe_call(u64 (*fn)(void),
+              u64 *out); /* calls code that may not be there: an instruction-fetch #PF returns 14 */
+int safe_rdmsr(u32 msr, u64 *out);
+int safe_wrmsr(u32 msr, u64 v);
+
+/* Interrupts that the raw vector has counted on this CPU (benchmark floor): one INC in a stub of its own. */
+DECLARE_PERCPU(u64, trap_raw_count);
+
+/* While PATCH_TIMES is on: what the last message interrupt took from the code that it interrupted on this CPU, from
+ * its first instruction to its IRET, TSC ticks. */
+DECLARE_PERCPU(u64, trap_message_entered);
+DECLARE_PERCPU(u64, trap_message_ticks);

@@ -1,0 +1,39 @@
+/* The execution ladder: what code may do, by where it runs.
+ *
+ *   THREAD   may wait for other CPUs, allocate, take locks. Interrupts on.
+ *   IRQ-OFF  thread code with interrupts off: may post messages (which can return FULL), never waits for a CPU.
+ *   IPI      inside an interrupt handler: runs message functions; never waits.
+ *   NMI      inside NMI or machine check: sets words; no locks, no log, no user memory unless nmi_user_access_ok().
+ *
+ * Functions that are safe in one context only assert it first, with these. */
+#pragma once
+
+#include "lib/assert.h"
+#include "lib/percpu.h"
+#include "lib/x86/cpu.h"
+
+#ifndef VOLLEY_HOST
+static inline bool context_is_nmi(void) { return this_cpu(percpu_head.nmi_depth) != 0; }
+static inline bool context_is_irq(void) { return this_cpu(percpu_head.irq_depth) != 0; }
+static inline void preempt_disable(void)
+{
+    this_cpu(percpu_head.preempt_depth)++;
+    __asm__ volatile("" ::: "memory");
+}
+static inline void preempt_enable(void)
+{
+    __asm__ volatile("" ::: "memory");
+    this_cpu(percpu_head.preempt_depth)--;
+}
+#else
+static inline bool context_is_nmi(void) { return false; }
+static inline bool context_is_irq(void) { return false; }
+static inline void preempt_disable(void) {}
+static inline void preempt_enable(void) {}
+#endif
+
+/* A CPU that waits for another must be able to answer that other one: two that shoot at each other with interrupts off
+ * would wait for ever. */
+#define ASSERT_MAY_WAIT()                                                                                    \
+    ASSERT(irq_enabled() && !context_is_irq() && !context_is_nmi(),                                          \
+           "only a thread with interrupts on may wait for another CPU")

@@ -1,0 +1,88 @@
+/* Sets of CPUs: 512 bits, one cache line. Not atomic unless the name says so. */
+#pragma once
+
+#include "lib/atomic.h"
+#include "lib/types.h"
+
+#define CPUMASK_WORDS (MAX_CPUS / 64)
+
+typedef struct {
+    u64 w[CPUMASK_WORDS];
+} CACHE_ALIGNED cpumask_t;
+_Static_assert(sizeof(cpumask_t) == CACHE_LINE_SIZE, "a mask is one cache line");
+
+/* Words that can have bits set on this machine: (cpu count + 63) / 64. Written once by smp; all loops end there, so
+ * that a machine with up to 64 CPUs pays for one word. */
+extern u32 cpumask_words;
+
+static inline void cpumask_clear(cpumask_t *m)
+{
+    for (u32 i = 0; i < CPUMASK_WORDS; i++)
+        m->w[i] = 0;
+}
+static inline void cpumask_set(cpumask_t *m, cpu_t c) { m->w[c / 64] |= 1ull << (c % 64); }
+static inline void cpumask_unset(cpumask_t *m, cpu_t c) { m->w[c / 64] &= ~(1ull << (c % 64)); }
+static inline bool cpumask_test(const cpumask_t *m, cpu_t c) { return m->w[c / 64] >> (c % 64) & 1; }
+
+static inline bool cpumask_empty(const cpumask_t *m)
+{
+    for (u32 i = 0; i < cpumask_words; i++)
+        if (m->w[i])
+            return false;
+    return true;
+}
+
+static inline bool cpumask_equal(const cpumask_t *a, const cpumask_t *b)
+{
+    for (u32 i = 0; i < cpumask_words; i++)
+        if (a->w[i] != b->w[i])
+            return false;
+    return true;
+}
+
+static inline u32 cpumask_count(const cpumask_t *m)
+{
+    u32 n = 0;
+    for (u32 i = 0; i < cpumask_words; i++)
+        for (u64 w = m->w[i]; w; w &= w - 1) /* POPCNT is not in the x86-64 baseline, and there is no libgcc */
+            n++;
+    return n;
+}
+
+/* First CPU in m at or after c, or CPU_NONE. Up to 64 CPUs, which is nearly always, it costs a shift and a bit scan. */
+static ALWAYS_INLINE cpu_t cpumask_next(const cpumask_t *m, cpu_t c)
+{
+    u32 i = 0;
+    if (unlikely(cpumask_words > 1)) {
+        i = c / 64;
+        c %= 64;
+    }
+    for (; i < cpumask_words; i++, c = 0) {
+        u64 w = c < 64 ? m->w[i] >> c : 0;
+        if (w)
+            return i * 64 + c + (u32)__builtin_ctzll(w);
+    }
+    return CPU_NONE;
+}
+
+#define CPUMASK_FOREACH(c, m) for (cpu_t c = cpumask_next((m), 0); c != CPU_NONE; c = cpumask_next((m), c + 1))
+
+/* Shared masks: LOCKed, full order on both sides. */
+static inline void cpumask_set_atomic(cpumask_t *m, cpu_t c) { atomic_fetch_or(&m->w[c / 64], 1ull << (c % 64)); }
+static inline void cpumask_unset_atomic(cpumask_t *m, cpu_t c)
+{
+    atomic_fetch_and(&m->w[c / 64], ~(1ull << (c % 64)));
+}
+static inline bool cpumask_test_relaxed(const cpumask_t *m, cpu_t c)
+{
+    return atomic_load_relaxed(&m->w[c / 64]) >> (c % 64) & 1;
+}
+/* A copy of a shared mask; each word is read once, the words not at one instant. Words past cpumask_words are left alone:
+ * no loop looks at them. */
+static inline void cpumask_snapshot(cpumask_t *to, const cpumask_t *shared)
+{
+    u32 i = 0;
+    do
+        to->w[i] = atomic_load_relaxed(&shared->w[i]);
+    while (unlikely(++i < cpumask_words));
+}

@@ -1,0 +1,45 @@
+/* Call sites switched at run time: off, one 5-byte NOP; on, a jump to code that the compiler has put out of the way.
+ *
+ *     if (patch_enabled(PATCH_TIMES))
+ *         t->t[TLB_T_POSTED] = rdtsc();
+ *
+ * All sites of a key are switched together, by patch_set (kernel/patch.h). On the host a key is a variable. */
+#pragma once
+
+#include "lib/types.h"
+
+enum patch_key {
+    PATCH_TRACE, /* tracepoints */
+    PATCH_COST,  /* cost models: delays that stand for what an emulator does not charge */
+    PATCH_STOP,  /* stop points of tests: a CPU waits there until told to go on */
+    PATCH_TIMES, /* time stamps of phases */
+    PATCH_SELF,  /* no purpose but the test of this mechanism */
+    PATCH_KEYS,
+};
+
+/* Each key's state: what the next reader of a site does. Written by patch_set only; on the host by the test. */
+extern bool patch_on[PATCH_KEYS];
+const char *patch_key_name(enum patch_key key);
+
+#define PATCH_SIZE 5u
+
+/* The instruction for a site: NOP, or JMP rel32 to target (SDM volume 2, JMP, opcode E9). False if target is out of
+ * reach. */
+bool patch_encode(u64 site, u64 target, bool on, u8 out[PATCH_SIZE]);
+
+#ifdef VOLLEY_HOST
+#define patch_enabled(key) (patch_on[key])
+#else
+/* key: a constant. Usable in inline functions; each inlined copy is a site of its own. */
+static ALWAYS_INLINE bool patch_enabled(enum patch_key key)
+{
+    __asm__ goto(
+        "1:\t.byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n\t" /* NOP, the recommended form of 5 bytes (SDM volume 2, NOP) */
+        ".pushsection .patch_sites, \"a\"\n\t"
+        ".quad 1b, %l[enabled], %c0\n\t"
+        ".popsection" ::"i"(key)::enabled);
+    return false;
+enabled:
+    return true;
+}
+#endif

@@ -1,0 +1,122 @@
+/* The kmap area: permanent mappings of device memory and fresh pages, and address ranges for kernel_space.
+ * Addresses are given out in ascending order, each with an unmapped page before it. */
+#include "lib/assert.h"
+#include "lib/features.h"
+#include "lib/spinlock.h"
+#include "lib/x86/tlb.h"
+#include "mm/frame.h"
+#include "mm/kmap.h"
+#include "mm/kmap_internal.h"
+#include "mm/layout.h"
+#include "mm/pte.h"
+
+/* Guards the tables of the permanent part. */
+static spinlock_t kmap_lock = SPINLOCK_INIT;
+
+struct area {
+    vaddr_t next;
+    vaddr_t end;
+};
+static struct area fixed = {KMAP_FIXED_BASE, KMAP_FIXED_BASE + KMAP_FIXED_SIZE};
+static struct area dynamic = {KMAP_DYNAMIC_BASE, KMAP_DYNAMIC_BASE + KMAP_DYNAMIC_SIZE};
+
+/* `bytes` (whole pages) at an address that leaves `offset` when divided by `align`, behind a guard page. 0: no room. */
+static vaddr_t take(struct area *a, u64 bytes, u64 align, u64 offset)
+{
+    vaddr_t next = atomic_load_relaxed(&a->next), va;
+    do {
+        va = ALIGN_UP(next + PAGE_SIZE - offset, align) + offset;
+        if (bytes > a->end - PAGE_SIZE - va || va > a->end - PAGE_SIZE)
+            return 0;
+    } while (!atomic_cmpxchg(&a->next, &next, va + bytes));
+    return va;
+}
+
+vaddr_t kmap_reserve(u64 pages)
+{
+    if (!pages || pages > KMAP_DYNAMIC_SIZE / PAGE_SIZE)
+        return 0;
+    return take(&dynamic, pages * PAGE_SIZE, pages >= PT_ENTRIES ? 2 * MIB : PAGE_SIZE, 0);
+}
+
+static err_t map(vaddr_t va, paddr_t pa, u64 bytes, u32 prot)
+{
+    bool irq = spin_lock_irqsave(&kmap_lock);
+    err_t e = pt_map_range(&kernel_pt, va, pa, bytes, PT_2M, kmap_prot(prot));
+    spin_unlock_irqrestore(&kmap_lock, irq);
+    return e;
+}
+
+void *kmap_phys(paddr_t p, u64 bytes, u32 prot)
+{
+    ASSERT(!(prot & (PT_USER | PT_EXEC | PT_OWNED)),
+           "device memory and firmware tables are data, and nobody's");
+    u64 end = p.v + bytes;
+    if (!bytes || end < p.v || end > 1ull << MIN(features.phys_bits, 52u) || bytes > KMAP_FIXED_SIZE)
+        return NULL;
+    u64 first = ALIGN_DOWN(p.v, PAGE_SIZE);
+    u64 span = ALIGN_UP(end, PAGE_SIZE) - first;
+    /* In step with the physical address, so that what is long enough (frame buffers) gets large pages. */
+    bool large = span >= 2 * MIB;
+    vaddr_t va = take(&fixed, span, large ? 2 * MIB : PAGE_SIZE, large ? first % (2 * MIB) : 0);
+    if (!va || map(va, PADDR(first), span, prot) != ERR_OK)
+        return NULL;
+    return (void *)(va + (p.v - first));
+}
+
+/* The frames behind the first n pages at va go; they are mapped, and nobody but this CPU has used them. */
+static void unmap_and_free(vaddr_t va, u64 n)
+{
+    struct pt_change change;
+    for (u64 i = 0; i < n; i++) {
+        vaddr_t page = va + i * PAGE_SIZE;
+        bool irq = spin_lock_irqsave(&kmap_lock);
+        paddr_t frame = pt_walk(&kernel_pt, page).pa;
+        err_t e = pt_unmap(&kernel_pt, page, page + PAGE_SIZE, NULL, &change);
+        ASSERT(e == ERR_OK && change.leaves == 1, "a 4 KiB page of kmap_pages is unmapped");
+        invlpg(
+            page); /* and with it all paging-structure caches of this CPU (SDM volume 3A, section 4.10.4.1) */
+        kmap_free_parked_tables();
+        spin_unlock_irqrestore(&kmap_lock, irq);
+        frame_free(frame);
+    }
+}
+
+void *kmap_pages(u64 n, u16 owner)
+{
+    if (!n || n > KMAP_FIXED_SIZE / PAGE_SIZE)
+        return NULL;
+    vaddr_t va = take(&fixed, n * PAGE_SIZE, PAGE_SIZE, 0);
+    for (u64 i = 0; va && i < n; i++) {
+        paddr_t frame;
+        err_t e = frame_alloc_zeroed(owner, &frame);
+        if (e == ERR_OK) {
+            e = map(va + i * PAGE_SIZE, frame, PAGE_SIZE, PT_WRITE);
+            if (e != ERR_OK)
+                frame_free(frame);
+        }
+        if (e != ERR_OK) {
+            unmap_and_free(va, i);
+            return NULL;
+        }
+    }
+    return (void *)va;
+}
+
+void kmap_free_pages(void *lowest, u64 n)
+{
+    unmap_and_free((vaddr_t)lowest, n);
+}
+
+u64 kmap_stack(void)
+{
+    const u64 pages = KSTACK_SIZE / PAGE_SIZE;
+    void *lowest = kmap_pages(pages, FRAME_OWNER_STACK);
+    if (!lowest)
+        return 0;
+    if (kmap_add_guard((vaddr_t)lowest - PAGE_SIZE) != ERR_OK) {
+        kmap_free_pages(lowest, pages);
+        return 0;
+    }
+    return (vaddr_t)lowest + KSTACK_SIZE;
+}

@@ -1,0 +1,159 @@
+/* Page tables: taking away and altering what is there. Descends by at most four levels; work is bounded by the
+ * entries that the range touches, plus one scan of each table in which something was cleared. */
+#include "mm/pt_internal.h"
+
+struct walk {
+    struct pt *pt;
+    struct pt_visitor *visitor;
+    struct pt_change *out;
+    u64 rights; /* protect: the new PTE_RIGHTS bits */
+};
+
+static void visit(struct walk *w, vaddr_t va, u32 level, u64 old, bool narrowed)
+{
+    pt_change_note(w->out, old, level, narrowed);
+    if (w->visitor)
+        w->visitor->leaf(w->visitor, va, (enum pt_size)pt_shift(level), old);
+}
+
+static bool is_empty(const u64 *table)
+{
+    for (u32 i = 0; i < PT_ENTRIES; i++)
+        if (atomic_load_relaxed(&table[i]) & PTE_PRESENT)
+            return false;
+    return true;
+}
+
+/* Clears the part of [va, last] that `table` maps. True if it was this that left the table empty. */
+static bool unmap_in(struct walk *w, u64 *table, u32 level, vaddr_t va, vaddr_t last)
+{
+    bool cleared = false;
+    for (;;) {
+        vaddr_t entry_last = va | (pt_span(level) - 1);
+        u64 *entry = &table[pt_index(va, level)];
+        u64 e = atomic_load_relaxed(entry);
+
+        if (pte_is_leaf(e, level)) {
+            /* By exchange: the walker may set A or D until the moment the entry is gone. */
+            u64 old = atomic_xchg(entry, 0);
+            pt_count_leaf(va, pte_page(old, level), PT_ONE_LESS);
+            visit(w, va, level, old, true);
+            cleared = true;
+        } else if (pte_is_table(e, level)) {
+            bool shared = level == PT_LEVEL_ROOT && va >= KERNEL_HALF;
+            bool empty = unmap_in(w, pt_table_at(pte_table(e)), level - 1, va, MIN(last, entry_last));
+            if (empty && !shared) {
+                u64 old = atomic_xchg(entry, 0);
+                w->pt->pool->retire(w->pt->pool, pte_table(old));
+                w->out->tables++;
+                cleared = true;
+            }
+        }
+        if (entry_last >= last)
+            return cleared && is_empty(table);
+        va = entry_last + 1;
+    }
+}
+
+err_t pt_unmap(struct pt *pt, vaddr_t start, vaddr_t end, struct pt_visitor *v, struct pt_change *out)
+{
+    struct walk w = {.pt = pt, .visitor = v, .out = out};
+    vaddr_t last;
+
+    pt_change_begin(out);
+    err_t e = pt_check_range(start, end, &last);
+    if (e == ERR_OK)
+        e = pt_split_edges(pt, start, last);
+    if (e == ERR_OK)
+        unmap_in(&w, pt_table_at(pt->root), PT_LEVEL_ROOT, start, last);
+    pt_change_end(out);
+    return e;
+}
+
+static bool takes_away(u64 old, u64 new)
+{
+    u64 lost = old & ~new &(PTE_WRITE | PTE_USER);
+    u64 nx_added = new & ~old &PTE_NX;
+    return lost || nx_added;
+}
+
+static void protect_leaf(struct walk *w, u64 *entry, vaddr_t va, u32 level, u64 old)
+{
+    u64 new;
+    /* The walker only ever sets A and D here, each once: at most two rounds fail. */
+    do {
+        new = (old & ~PTE_RIGHTS) | w->rights;
+        if (new == old)
+            return;
+    } while (!atomic_cmpxchg(entry, &old, new));
+    visit(w, va, level, old, takes_away(old, new));
+}
+
+static void protect_in(struct walk *w, u64 *table, u32 level, vaddr_t va, vaddr_t last)
+{
+    for (;;) {
+        vaddr_t entry_last = va | (pt_span(level) - 1);
+        u64 *entry = &table[pt_index(va, level)];
+        u64 e = atomic_load_relaxed(entry);
+
+        if (pte_is_leaf(e, level))
+            protect_leaf(w, entry, va, level, e);
+        else if (pte_is_table(e, level))
+            protect_in(w, pt_table_at(pte_table(e)), level - 1, va, MIN(last, entry_last));
+        if (entry_last >= last)
+            return;
+        va = entry_last + 1;
+    }
+}
+
+err_t pt_protect(struct pt *pt, vaddr_t start, vaddr_t end, u32 prot, struct pt_visitor *v,
+                 struct pt_change *out)
+{
+    struct walk w = {.pt = pt, .visitor = v, .out = out, .rights = pte_rights(prot)};
+    vaddr_t last;
+
+    pt_change_begin(out);
+    err_t e = pt_check_range(start, end, &last);
+    if (e == ERR_OK)
+        e = pt_split_edges(pt, start, last);
+    if (e == ERR_OK)
+        protect_in(&w, pt_table_at(pt->root), PT_LEVEL_ROOT, start, last);
+    pt_change_end(out);
+    return e;
+}
+
+err_t pt_remap(struct pt *pt, vaddr_t va, paddr_t pa, enum pt_size size, u32 prot, u64 *old_pte)
+{
+    u32 wanted = pt_level_of(size), level;
+    u64 e;
+
+    if (!vaddr_is_canonical(va) || !IS_ALIGNED(va, pt_span(wanted)))
+        return ERR_RANGE;
+    if (!IS_ALIGNED(pa.v, pt_span(wanted)) || (pa.v & ~PTE_ADDRESS) || (size == PT_1G && (prot & PT_OWNED)) ||
+        ((prot & PT_UNCACHED) && (prot & PT_WRITE_COMBINE)))
+        return ERR_INVAL;
+    u64 *entry = pt_find(pt, va, wanted, &level, &e);
+    if (level != wanted || !pte_is_leaf(e, level))
+        return ERR_ABSENT;
+
+    pt_count_leaf(va, pa, PT_ONE_MORE);
+    *old_pte = atomic_xchg(entry, pte_make_leaf(pa, level, prot));
+    pt_count_leaf(va, pte_page(*old_pte, level), PT_ONE_LESS);
+    return ERR_OK;
+}
+
+err_t pt_clear_bits(struct pt *pt, vaddr_t va, u64 bits, bool *was_set)
+{
+    u32 level;
+    u64 e;
+
+    if (!bits || (bits & ~(PT_ACCESSED | PT_DIRTY)))
+        return ERR_INVAL;
+    if (!vaddr_is_canonical(va))
+        return ERR_RANGE;
+    u64 *entry = pt_find(pt, va, 0, &level, &e);
+    if (!pte_is_leaf(e, level))
+        return ERR_ABSENT;
+    *was_set = (atomic_fetch_and(entry, ~bits) & bits) != 0;
+    return ERR_OK;
+}

@@ -1,0 +1,144 @@
+/* Shootdowns: who must forget a translation, how they are told, and when memory may be reused.
+ *
+ * One operation is one ticket. The core (mm/shootdown/core.c, respond.c) numbers changes by generation, computes `must`,
+ * compares what every CPU has published before it releases parked memory, and routes a request that a policy cannot serve
+ * to one that can. A policy (mm/shootdown/NAME.c) decides how CPUs are told and what the initiator waits for.
+ * docs/shootdown-protocol.md draws the protocol, its fences and the arguments. */
+#pragma once
+
+#include "lib/cpumask.h"
+#include "lib/spinlock.h"
+#include "lib/table.h"
+#include "mm/pt.h"
+#include "smp/message.h"
+
+/* What holds on a target. Each level includes those below it. */
+enum tlb_level {
+    TLB_NONE,    /* nothing */
+    TLB_SENT,    /* the interrupt was written: enough for nothing, kept as the broken control */
+    TLB_ENTERED, /* in the handler, stores drained, payload copied, pending published; it will flush before it returns to
+                    what it interrupted: enough to reuse plain frames */
+    TLB_FLUSHED, /* leaf translations are gone */
+    TLB_WALKERS, /* paging-structure caches are gone too: enough to reuse page-table pages */
+};
+const char *tlb_level_name(enum tlb_level l);
+
+struct space;
+struct tlb_ticket;
+
+/* What a CPU has published about a space: written by that CPU only, read by initiators. One cache line. */
+struct tlb_cpu {
+    tlb_gen_t entered; /* it is in the handler for this generation, or past it */
+    tlb_gen_t flushed; /* leaf entries older than this generation are gone */
+    tlb_gen_t walkers; /* so are paging-structure caches */
+} CACHE_ALIGNED;
+
+/* The flush request itself, carried in the message, so that nothing of the initiator's is read after the acknowledgement. */
+struct tlb_request {
+    struct space *space;
+    tlb_gen_t gen;
+    vaddr_t start;
+    u32 pages;            /* of `stride` each; TLB_ALL_PAGES: everything */
+    enum pt_size stride;  /* smallest page size in the range: one INVLPG for each */
+    enum tlb_level level; /* TLB_FLUSHED, or TLB_WALKERS if table pages are freed */
+};
+#define TLB_ALL_PAGES (~0u)
+
+/* Initiator's time stamps of one shootdown, by step of the path. Taken only while PATCH_TIMES is on. */
+enum tlb_phase {
+    TLB_T_BEGIN,    /* before the tables change */
+    TLB_T_CHANGED,  /* entries exchanged, memory parked */
+    TLB_T_TARGETS,  /* generation raised, `must` computed, lock dropped */
+    TLB_T_POSTED,   /* every message posted, every doorbell rung */
+    TLB_T_LOCAL,    /* this CPU flushed */
+    TLB_T_WAITED,   /* the policy's wait is over */
+    TLB_T_RELEASED, /* words compared, memory given back */
+    TLB_PHASES,
+};
+struct tlb_times {
+    u64 t[TLB_PHASES];
+};
+
+#define TICKET_NO_FRAME (~0u)
+
+struct tlb_ticket {
+    struct tlb_request request;
+    vaddr_t end;
+    enum tlb_level need;                   /* before parked memory may be released: on all of `must`, and here */
+    const struct shootdown_policy *policy; /* that serves it, after routing */
+    bool here_done;                        /* this CPU has flushed, or has nothing of the space */
+    u32 parked_frames, parked_tables;      /* heads of lists through struct frame.next; TICKET_NO_FRAME: empty */
+    struct tlb_ticket *in_flight_next;
+    cpumask_t must;    /* other CPUs that have to reach `need`; a policy may widen it, never narrow it */
+    cpumask_t by_word; /* of these, told by the flush-everything word, because their line was full */
+    struct tlb_times times;
+};
+
+struct shootdown_policy {
+    const char *name, *summary;
+    enum tlb_level at_return;              /* the most that holds when the operation returns to its caller */
+    enum tlb_level at_release;             /* the most that holds when memory is given back */
+    bool control;                          /* broken on purpose: needs unsafe=yes; release does not compare */
+    bool (*usable)(void);                  /* NULL: on every machine */
+    void (*prepare)(struct tlb_ticket *t); /* step 0, before the tables change, no lock held; NULL: nothing */
+    void (*post)(struct tlb_ticket *t);    /* steps 4 to 7: tell t->must and flush here, in the policy's order; interrupts on */
+    void (*wait)(struct tlb_ticket *t);    /* step 10: until the level holds that the policy waits for; interrupts on */
+};
+TABLE_DECLARE(policy, struct shootdown_policy);
+#define SHOOTDOWN_POLICY(ident, summary_, ...)                                                               \
+    TABLE_ENTRY(policy, struct shootdown_policy, policy_##ident) = {                                         \
+        .name = #ident, .summary = summary_, __VA_ARGS__}
+
+/* The policy in force: policy= on the command line, `policy` at the prompt; concurrent by default. */
+const struct shootdown_policy *shootdown_policy(void);
+/* Has anybody chosen one, or is it the default? */
+bool shootdown_policy_chosen(void);
+/* ERR_ABSENT: no such policy. ERR_UNSUPPORTED: a control without leave, or not usable on this machine. Thread; takes effect for
+ * shootdowns that begin later. */
+err_t shootdown_policy_set(const char *name) MUST_CHECK;
+/* Leave to select a policy that is broken on purpose: unsafe=yes, or the test that needs one. */
+void shootdown_unsafe_allow(bool allow);
+bool shootdown_unsafe_allowed(void);
+/* The policy that serves `need` on a range of the given space under policy p: p itself, or the stronger path. */
+const struct shootdown_policy *shootdown_route(const struct shootdown_policy *p, enum tlb_level need, bool kernel_range);
+
+/* ---- for policies: the pieces of a shootdown ---- */
+
+/* Sends the request to all of t->must; each acknowledges at `ack`: TLB_ENTERED, or TLB_FLUSHED (after whatever flush the
+ * request asks for). A CPU whose line is full is told by its flush-everything word and a bare doorbell instead. */
+void shootdown_send(struct tlb_ticket *t, enum tlb_level ack);
+/* Flushes this CPU by the same generation rule as a target; idempotent. Interrupts on or off. */
+void shootdown_flush_here(struct tlb_ticket *t);
+/* Waits for the acknowledgement of all that shootdown_send posted. Panics, naming the CPU, when the watchdog gives up: the
+ * memory could neither be reused nor be kept silently. */
+void shootdown_wait_acks(struct tlb_ticket *t);
+
+/* ---- for mm/space.c: one ticket from begin to end (mm/ticket.c) ---- */
+
+/* Waits for changes in flight that overlap [start, end), takes the space's lock, preemption off. THREAD. */
+void ticket_open(struct tlb_ticket *t, struct space *s, vaddr_t start, vaddr_t end);
+/* Parks a frame, or a table page, until the release. Lock held. */
+void ticket_park_frame(struct tlb_ticket *t, paddr_t p);
+void ticket_park_table(struct tlb_ticket *t, paddr_t p);
+/* Raises the generation, computes `must`, drops the lock, runs the policy, releases. `need` TLB_NONE: nobody has to forget
+ * anything (then only the lock is dropped). On return preemption is on again. */
+void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_change *change);
+/* For an operation that changed nothing because an earlier one already had: until that one's generation has reached `need`
+ * on every CPU that has the space active. Preemption on. THREAD. */
+void ticket_wait_earlier(struct space *s, enum tlb_level need);
+
+/* ---- for NMI and machine-check handlers ---- */
+
+/* May this CPU touch user memory now? False while a flush is pending here, while CR3 is being switched, or when no user
+ * half is loaded. NMI safe. */
+bool nmi_user_access_ok(void);
+
+/* Flushes pending on the running CPU: raised before the acknowledgement, lowered after the flush. A count: an NMI can nest. */
+DECLARE_PERCPU(u32, tlb_pending);
+
+/* Times of the last shootdown that this CPU initiated while PATCH_TIMES was on. */
+DECLARE_PERCPU(struct tlb_times, shootdown_times);
+
+/* Ranges of more pages than this are flushed whole: ceiling= on the command line, 1 .. 4096. */
+extern u32 shootdown_ceiling;
+#define SHOOTDOWN_CEILING_DEFAULT 33u /* Linux's figure: 33 INVLPGs of about 100 ns cost what refilling a TLB does */

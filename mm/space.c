@@ -1,0 +1,174 @@
+/* Address spaces: life, loading, and the stale-fault rule. What changes their tables is in mm/space_ops.c. */
+#include "mm/space.h"
+
+#include "lib/assert.h"
+#include "lib/context.h"
+#include "lib/counter.h"
+#include "lib/string.h"
+#include "mm/frame.h"
+#include "mm/kmap.h"
+#include "mm/layout.h"
+#include "mm/respond.h"
+#include "mm/tlb_local.h"
+
+COUNTER(space_loads, "loads of a space's root");
+COUNTER(fault_stale, "faults on a stale entry whose table entry already allowed the access");
+
+struct space kernel_space;
+
+#define ROOT_ENTRIES      512u
+#define ROOT_KERNEL_FIRST 256u
+
+static err_t table_alloc(struct pt_pool *pool, paddr_t *out)
+{
+    (void)pool;
+    return frame_alloc_zeroed(FRAME_OWNER_TABLE, out);
+}
+
+/* Called by the page-table code, with the space's lock held, for a table that it has just unlinked. */
+static void table_retire(struct pt_pool *pool, paddr_t page)
+{
+    struct space *s = container_of(pool, struct space, pool);
+    ASSERT(s->at_work != NULL, "tables are unlinked only under a ticket");
+    ticket_park_table(s->at_work, page);
+}
+
+/* A table that no walker can have seen: there is nothing to wait for. */
+static void table_free(struct pt_pool *pool, paddr_t page)
+{
+    (void)pool;
+    frame_free(page);
+}
+
+static void space_fill(struct space *s, paddr_t root, struct tlb_cpu *cpu)
+{
+    s->pool.alloc = table_alloc;
+    s->pool.retire = table_retire;
+    s->pool.free = table_free;
+    s->pt.root = root;
+    s->pt.pool = &s->pool;
+    s->cpu = cpu;
+    s->gen = 1; /* above the 0 of the published words, so that a CPU that never loaded it has reached nothing */
+}
+
+err_t space_create(struct space **out)
+{
+    u64 bytes = sizeof(struct space) + cpu_count() * sizeof(struct tlb_cpu);
+    u32 order = 0;
+    while (PAGE_SIZE << order < bytes)
+        order++;
+
+    paddr_t block, root;
+    err_t e = frame_alloc_order(order, FRAME_OWNER_KERNEL, &block);
+    if (e != ERR_OK)
+        return e;
+    e = frame_alloc_zeroed(FRAME_OWNER_TABLE, &root);
+    if (e != ERR_OK) {
+        frame_free(block);
+        return e;
+    }
+    struct space *s = phys_to_virt(block);
+    memset(s, 0, PAGE_SIZE << order);
+    s->order = order;
+    space_fill(s, root, (struct tlb_cpu *)(s + 1));
+
+    /* All spaces share the kernel half by pointing at the same tables below the root. kmap_init made them all, so no root
+     * ever has to learn of a new one. */
+    const u64 *from = phys_to_virt(kernel_pt.root);
+    u64 *to = phys_to_virt(root);
+    for (u32 i = ROOT_KERNEL_FIRST; i < ROOT_ENTRIES; i++)
+        to[i] = from[i];
+    *out = s;
+    return ERR_OK;
+}
+
+void space_destroy(struct space *s)
+{
+    ASSERT(s != &kernel_space, "the kernel's space stays");
+    ASSERT(cpumask_empty(&s->active), "a space is destroyed when no CPU has it loaded");
+    /* Nobody can have it loaded, so nobody walks it and nobody has to be told: the ticket's `must` is empty. */
+    err_t e = space_unmap(s, USER_START, USER_END);
+    ASSERT(e == ERR_OK, "unmapping whole pages allocates nothing");
+    pt_destroy_user(&s->pt);
+    frame_free(s->pt.root);
+    frame_free(virt_to_phys(s));
+}
+
+struct space *space_loaded(void) { return this_cpu(tlb_loaded); }
+
+void space_load(struct space *s)
+{
+    bool was_on = irq_save();
+    struct space *old = this_cpu(tlb_loaded);
+    cpu_t self = cpu_self();
+
+    if (s == old) {
+        irq_restore(was_on);
+        return;
+    }
+    counter_inc(space_loads);
+    this_cpu(tlb_switching) = true;
+    compiler_barrier();
+    if (s) {
+        /* Step 11. The LOCKed set is the full fence.
+         * orders: our bit in the mask before the read of the generation; pairs with: mm/ticket.c:ticket_close (LOCKed
+         * increment, then the read of the mask); else: we could load an old generation while the initiator misses us. */
+        cpumask_set_atomic(&s->active, self);
+        /* orders: this read before the load of CR3 that flushes; pairs with: the same increment; else: a change made after
+         * the flush would be published as forgotten. */
+        tlb_gen_t gen = atomic_load_acquire(&s->gen);
+        this_cpu(tlb_loaded) = s;
+        /* Without PCIDs a load of CR3 forgets all but global entries, paging-structure caches included. */
+        cr3_write(s->pt.root.v);
+        tlb_publish_all(&s->cpu[self], gen);
+    } else {
+        this_cpu(tlb_loaded) = NULL;
+        cr3_write(kernel_pt.root.v);
+    }
+    compiler_barrier();
+    this_cpu(tlb_switching) = false;
+    /* Step 12: only now, when the other root is loaded, may initiators stop telling us about the old one. */
+    if (old)
+        cpumask_unset_atomic(&old->active, self);
+    irq_restore(was_on);
+}
+
+bool space_fault_is_stale(vaddr_t va, bool write, bool exec, bool user)
+{
+    struct space *s = va >= DIRECT_MAP_BASE ? &kernel_space : this_cpu(tlb_loaded);
+    if (!s)
+        return false;
+    struct pt_entry e = pt_walk(&s->pt, va);
+    bool is_user = e.prot & PT_USER;
+    if (!e.present || (write && !(e.prot & PT_WRITE)) || (exec && !(e.prot & PT_EXEC)) || (user && !is_user))
+        return false;
+    /* Ring 0 on a user page is SMAP's or SMEP's fault, not a stale entry's. */
+    if (!user && is_user)
+        return false;
+    counter_inc(fault_stale);
+    invlpg(va);
+    return true;
+}
+
+void space_init(void)
+{
+    u64 bytes = cpu_count() * sizeof(struct tlb_cpu);
+    struct tlb_cpu *cpu = kmap_pages(ALIGN_UP(bytes, PAGE_SIZE) / PAGE_SIZE, FRAME_OWNER_KERNEL);
+    if (!cpu)
+        panic("no memory for the kernel space's %llu bytes of published generations", (unsigned long long)bytes);
+    space_fill(&kernel_space, kernel_pt.root, cpu);
+}
+
+void space_init_cpu(void)
+{
+    ASSERT(!irq_enabled(), "a CPU joins the kernel's space before it takes interrupts");
+    cpu_t self = cpu_self();
+    /* As in space_load: bit first, then the generation, then the flush. Whatever this CPU cached while it came up, before
+     * anyone knew of it, is forgotten here. */
+    cpumask_set_atomic(&kernel_space.active, self);
+    /* orders: this read before the flush; pairs with: mm/ticket.c:ticket_close (LOCKed increment); else: a change made after
+     * the flush would be published as forgotten. */
+    tlb_gen_t gen = atomic_load_acquire(&kernel_space.gen);
+    tlb_flush_all_local();
+    tlb_publish_all(&kernel_space.cpu[self], gen);
+}

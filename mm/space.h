@@ -1,0 +1,55 @@
+/* Address spaces: a root table, a generation, and the CPUs that have it loaded.
+ *
+ * Every operation that takes something away is one shootdown under the policy in force: when it returns, what the policy
+ * promises at return holds, and memory it gave up has been released by the ticket's rule. Operations that only add or widen
+ * need no flush: a CPU that faults on a stale entry walks again (mm/fault.c). Context: THREAD, unless said otherwise. */
+#pragma once
+
+#include "lib/cpumask.h"
+#include "lib/spinlock.h"
+#include "mm/pt.h"
+#include "mm/shootdown.h"
+
+struct space {
+    struct pt pt;
+    struct pt_pool pool;          /* table pages; retires onto the ticket at work */
+    spinlock_t lock;              /* guards the tables and in_flight; never held while waiting for a CPU */
+    u32 order;                    /* of the block of frames that this struct and cpu[] lie in */
+    struct tlb_cpu *cpu;          /* [cpu_count()] */
+    struct tlb_ticket *in_flight; /* changes that have not been released yet */
+    struct tlb_ticket *at_work;   /* the ticket that the lock holder fills */
+    tlb_gen_t gen CACHE_ALIGNED;  /* raised by every change that someone must forget */
+    cpumask_t active;             /* CPUs that have it loaded: bit set before the load, cleared after the next one */
+};
+
+extern struct space kernel_space;
+
+err_t space_create(struct space **out) MUST_CHECK;
+/* Unmaps all, waits until no CPU can still hold anything of it, frees it. No CPU may have it loaded (asserted). */
+void space_destroy(struct space *s);
+
+/* Maps [va, va+bytes) to pa. With PT_OWNED (4 KiB pages only) the frames become the mapping's. Waits first for any change still in flight in
+ * that range. ERR_EXIST, ERR_NOMEM, ERR_RANGE, ERR_INVAL as pt_map_range. */
+err_t space_map(struct space *s, vaddr_t va, paddr_t pa, u64 bytes, enum pt_size max_size, u32 prot) MUST_CHECK;
+/* Maps fresh zeroed 4 KiB frames, owned. All or nothing. */
+err_t space_map_fresh(struct space *s, vaddr_t va, u64 pages, u32 prot, u16 owner) MUST_CHECK;
+/* Takes [start, end) away; owned frames are freed at release, empty tables at WALKERS. Absent pages are no error. */
+err_t space_unmap(struct space *s, vaddr_t start, vaddr_t end) MUST_CHECK;
+/* New rights for every present page of the range. Narrowing waits for FLUSHED; widening flushes nobody. */
+err_t space_protect(struct space *s, vaddr_t start, vaddr_t end, u32 prot) MUST_CHECK;
+/* Another frame behind the same page; the old one is freed at release if it was owned. Needs FLUSHED. */
+err_t space_remap(struct space *s, vaddr_t va, paddr_t pa, enum pt_size size, u32 prot) MUST_CHECK;
+struct pt_entry space_query(struct space *s, vaddr_t va);
+
+/* Makes s the running CPU's user half, or nothing with NULL (only the kernel half). THREAD or IRQ-OFF, preemption off. */
+void space_load(struct space *s);
+struct space *space_loaded(void);
+
+/* Is the fault at va only a stale entry, the tables already allowing the access? Then forgets it here and returns true: the
+ * access is to be retried. Interrupts off, any thread or IPI context. */
+bool space_fault_is_stale(vaddr_t va, bool write, bool exec, bool user);
+
+/* Once, on the boot CPU, after kmap_init and the last cpu_add. */
+void space_init(void);
+/* Each CPU once, after smp_cpu_online and before interrupts: joins the kernel's space. */
+void space_init_cpu(void);

@@ -1,0 +1,153 @@
+/* What changes a space's translations: each operation is one ticket. */
+#include "lib/assert.h"
+#include "lib/context.h"
+#include "mm/frame.h"
+#include "mm/layout.h"
+#include "mm/space.h"
+
+static err_t check_range(const struct space *s, vaddr_t start, vaddr_t end)
+{
+    if (!IS_ALIGNED(start, PAGE_SIZE) || !IS_ALIGNED(end, PAGE_SIZE) || start >= end)
+        return ERR_INVAL;
+    if (s == &kernel_space)
+        return start >= KMAP_BASE && end <= KMAP_BASE + KMAP_SIZE ? ERR_OK : ERR_RANGE;
+    return start >= USER_START && end <= USER_END ? ERR_OK : ERR_RANGE;
+}
+
+/* Sees what an operation removed or replaced: owned frames go onto the ticket; memory that is not ordinary RAM, or was not
+ * mapped write-back, is remembered, because its reuse must wait for the flush itself. */
+struct collector {
+    struct pt_visitor visitor;
+    struct tlb_ticket *ticket;
+    bool special;
+};
+
+#define PTE_OWNED    (1ull << 9)
+#define PTE_UNCACHED (1ull << 4 | 1ull << 3) /* PCD, PWT */
+#define PTE_ADDRESS  0x000ffffffffff000ull
+
+static void collect(struct pt_visitor *v, vaddr_t va, enum pt_size size, u64 old_pte)
+{
+    struct collector *c = container_of(v, struct collector, visitor);
+    (void)va;
+    u64 pat_bit = size == PT_4K ? 1ull << 7 : 1ull << 12;
+    paddr_t pa = PADDR(old_pte & PTE_ADDRESS & ~((1ull << size) - 1));
+
+    if ((old_pte & (PTE_UNCACHED | pat_bit)) || !frame_of(pa))
+        c->special = true;
+    if (old_pte & PTE_OWNED)
+        ticket_park_frame(c->ticket, pa);
+}
+
+static enum tlb_level level_for(const struct space *s, const struct pt_change *change, bool special,
+                                enum tlb_level for_leaves)
+{
+    if (change->tables)
+        return TLB_WALKERS;
+    if (!change->leaves || !change->narrowed)
+        return TLB_NONE;
+    return s == &kernel_space || special ? MAX(TLB_FLUSHED, for_leaves) : for_leaves;
+}
+
+err_t space_unmap(struct space *s, vaddr_t start, vaddr_t end)
+{
+    err_t e = check_range(s, start, end);
+    if (e != ERR_OK)
+        return e;
+
+    struct tlb_ticket t;
+    ticket_open(&t, s, start, end);
+    struct collector c = {.visitor.leaf = collect, .ticket = &t};
+    struct pt_change change = {0};
+    e = pt_unmap(&s->pt, start, end, &c.visitor, &change);
+    enum tlb_level need = level_for(s, &change, c.special, TLB_ENTERED);
+    ticket_close(&t, need, &change);
+    if (e == ERR_OK && need == TLB_NONE)
+        ticket_wait_earlier(s, TLB_ENTERED);
+    return e;
+}
+
+err_t space_protect(struct space *s, vaddr_t start, vaddr_t end, u32 prot)
+{
+    err_t e = check_range(s, start, end);
+    if (e != ERR_OK)
+        return e;
+
+    struct tlb_ticket t;
+    ticket_open(&t, s, start, end);
+    struct pt_change change = {0};
+    e = pt_protect(&s->pt, start, end, prot, NULL, &change);
+    enum tlb_level need = level_for(s, &change, false, TLB_FLUSHED);
+    ticket_close(&t, need, &change);
+    if (e == ERR_OK && need == TLB_NONE)
+        ticket_wait_earlier(s, TLB_FLUSHED);
+    return e;
+}
+
+err_t space_remap(struct space *s, vaddr_t va, paddr_t pa, enum pt_size size, u32 prot)
+{
+    u64 bytes = 1ull << size;
+    err_t e = IS_ALIGNED(va, bytes) ? check_range(s, va, va + bytes) : ERR_INVAL;
+    if (e != ERR_OK)
+        return e;
+
+    struct tlb_ticket t;
+    ticket_open(&t, s, va, va + bytes);
+    struct collector c = {.visitor.leaf = collect, .ticket = &t};
+    u64 old;
+    e = pt_remap(&s->pt, va, pa, size, prot, &old);
+    struct pt_change change = {.leaves = e == ERR_OK, .narrowed = true, .stride = size};
+    if (e == ERR_OK)
+        collect(&c.visitor, va, size, old);
+    ticket_close(&t, e == ERR_OK ? TLB_FLUSHED : TLB_NONE, &change);
+    return e;
+}
+
+err_t space_map(struct space *s, vaddr_t va, paddr_t pa, u64 bytes, enum pt_size max_size, u32 prot)
+{
+    err_t e = va + bytes > va ? check_range(s, va, va + bytes) : ERR_RANGE;
+    if ((prot & PT_OWNED) && max_size != PT_4K)
+        return ERR_INVAL; /* a split would leave leaves that own parts of one block */
+    if (e != ERR_OK)
+        return e;
+
+    struct tlb_ticket t;
+    ticket_open(&t, s, va, va + bytes);
+    e = pt_map_range(&s->pt, va, pa, bytes, max_size, prot);
+    /* Not present to present: whoever faults meanwhile walks again. A failed call has unmapped what it had mapped, and if
+     * someone used that in between, it is a change like any other. */
+    struct pt_change undone = {.stride = PT_4K};
+    ticket_close(&t, e == ERR_OK || e == ERR_INVAL || e == ERR_RANGE ? TLB_NONE : TLB_WALKERS, &undone);
+    return e;
+}
+
+err_t space_map_fresh(struct space *s, vaddr_t va, u64 pages, u32 prot, u16 owner)
+{
+    for (u64 i = 0; i < pages; i++) {
+        paddr_t p;
+        err_t e = frame_alloc_zeroed(owner, &p);
+        if (e == ERR_OK) {
+            e = space_map(s, va + i * PAGE_SIZE, p, PAGE_SIZE, PT_4K, prot | PT_OWNED);
+            if (e != ERR_OK)
+                frame_free(p);
+        }
+        if (e != ERR_OK) {
+            if (i) {
+                err_t undo = space_unmap(s, va, va + i * PAGE_SIZE);
+                ASSERT(undo == ERR_OK, "4 KiB pages that were just mapped are unmapped without allocating");
+            }
+            return e;
+        }
+    }
+    return ERR_OK;
+}
+
+struct pt_entry space_query(struct space *s, vaddr_t va)
+{
+    preempt_disable();
+    spin_lock(&s->lock);
+    struct pt_entry e = pt_walk(&s->pt, va);
+    spin_unlock(&s->lock);
+    preempt_enable();
+    return e;
+}

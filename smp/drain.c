@@ -1,0 +1,92 @@
+/* The receiving side: what the message interrupt and the NMI run. */
+#include "apic/apic.h"
+#include "lib/assert.h"
+#include "lib/context.h"
+#include "smp/message.h"
+
+COUNTER(msg_drained, "messages run");
+COUNTER(msg_interrupts, "message interrupts taken");
+COUNTER(msg_spurious, "message interrupts that found no pending word set");
+
+/* One line. `running` is published before the acknowledgement: whoever has seen that can see what is about to run (F4). */
+static ALWAYS_INLINE void run_line(struct msg_inbox *box, struct msg_slot *s, cpu_t from)
+{
+    u64 what = s->what;
+    const struct msg_kind *kind = (const struct msg_kind *)(what & ~SLOT_FLAGS_MASK);
+    if (unlikely(!kind)) /* our own bit: a bare doorbell, served by the hooks */
+        return;
+    DEBUG_ASSERT(slot_posted(s) - atomic_load_relaxed(&s->acked) == 1, "a pending bit means one message");
+    struct msg_in in = {.word = s->word, .slot = s, .from = from};
+    u64 copy[MSG_WORDS];
+    atomic_store_relaxed(&box->own.running, kind);
+    if (what & (MSG_ASYNC | MSG_OWN_ACK)) {
+        msg_words_copy(copy, s->word);
+        in.word = copy;
+        if (what & MSG_ASYNC)
+            msg_ack(&in);
+    }
+    kind->fn(&in);
+    msg_ack(&in);
+    counter_inc(msg_drained);
+}
+
+static ALWAYS_INLINE bool drain_word(struct msg_inbox *box, enum msg_class class, u32 w)
+{
+    u64 bits = inbox_take(&box->pending[class].word[w]);
+    if (!bits)
+        return false;
+    do {
+        cpu_t from = w * 64 + (u32)__builtin_ctzll(bits);
+        bits &= bits - 1;
+        run_line(box, &box->slot[from], from);
+    } while (bits);
+    return true;
+}
+
+static NOINLINE bool drain_many_words(struct msg_inbox *box, enum msg_class class)
+{
+    bool any = false;
+    for (u32 w = 0; w < cpumask_words; w++)
+        /* A plain look first: most words are empty, and a locked exchange takes the line for writing. A bit that comes after
+         * the look came to an empty word, and its ring comes after this interrupt. */
+        if (atomic_load_relaxed(&box->pending[class].word[w]))
+            any |= drain_word(box, class, w);
+    return any;
+}
+
+/* Takes each pending word once. What is posted to a word after we have taken it finds it empty and rings again, so there is
+ * no need to look twice, and the time spent here is bounded by one message from each CPU. */
+static ALWAYS_INLINE bool drain_class(struct msg_inbox *box, enum msg_class class)
+{
+    return likely(cpumask_words == 1) ? drain_word(box, class, 0) : drain_many_words(box, class);
+}
+
+/* The EOI comes last. No ring is lost by that: while our interrupt is in service, the APIC keeps one more of the same
+ * vector pending (SDM volume 3A, section 11.8.4: IRR beside ISR), and raises it after the EOI and IRET; two rings that merge
+ * there are one drain later, which takes all words. Coming first it would be just as safe, since interrupts are off until
+ * IRET, but it would stand between the sender and its acknowledgement. */
+void msg_drain(void)
+{
+    struct msg_inbox *box = this_cpu(msg_self).inbox;
+    bool any = drain_class(box, MSG_CLASS_FIXED);
+    atomic_store_relaxed(&box->own.running, NULL);
+    TABLE_FOREACH (doorbell_hook, struct doorbell_hook, h)
+        h->fn();
+    apic_eoi();
+    atomic_store_relaxed(&box->own.drains, box->own.drains + 1);
+    counter_inc(msg_interrupts);
+    if (unlikely(!any))
+        counter_inc(msg_spurious);
+}
+
+/* May interrupt msg_drain, or a sender anywhere: touches only its own class's words, and puts `running` back. */
+bool msg_drain_nmi(void)
+{
+    if (unlikely(!msg_cpus))
+        return false;
+    struct msg_inbox *box = this_cpu(msg_self).inbox;
+    const void *interrupted = atomic_load_relaxed(&box->own.running);
+    bool any = drain_class(box, MSG_CLASS_NMI);
+    atomic_store_relaxed(&box->own.running, interrupted);
+    return any;
+}

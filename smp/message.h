@@ -1,0 +1,133 @@
+/* Asynchronous inline messages: a registered kind and 48 bytes by value, in one 64-byte line per (sender, receiver).
+ *
+ * The sender chooses when the line is free again: after the function has run (MSG_SYNC), or on entry, once the receiver
+ * has copied the payload and published what it is about to do (MSG_ASYNC). The interrupt is only a doorbell. Nothing
+ * points into the sender's stack, nothing is allocated, no lock is shared by senders. docs/messages.md has the protocol,
+ * its fences and diagrams.
+ *
+ *   static void hello(struct msg_in *in) { this_cpu(greeted_by) = in->from; }
+ *   MSG_KIND(hello_kind, hello);
+ *   err_t e = msg_call(3, &(struct msg){.kind = &hello_kind, .flags = MSG_SYNC});
+ *
+ * Contexts (lib/context.h): post from THREAD, IRQ-OFF or IPI; send and call from THREAD; wait from THREAD only (asserted).
+ * Order: the messages of one sender to one receiver run in the order in which they were posted; no other order is kept. */
+#pragma once
+
+#include "lib/cpumask.h"
+#include "lib/table.h"
+#include "lib/types.h"
+#include "smp/cpus.h"
+#include "smp/slot.h"
+
+enum msg_flags {
+    MSG_SYNC = 0,        /* acknowledged after the function has run */
+    MSG_ASYNC = 1u << 0, /* acknowledged on entry, before the function runs */
+    MSG_OWN_ACK =
+        1u << 1, /* the function acknowledges by itself, with msg_ack; what it forgot is done after it */
+    MSG_NMI = 1u << 2, /* delivered by NMI: the function runs in NMI context */
+};
+_Static_assert((MSG_ASYNC | MSG_OWN_ACK | MSG_NMI) == SLOT_FLAGS_MASK,
+               "the flags travel below the kind's address");
+
+/* What a message function gets. Interrupts off; IPI context, or NMI context for MSG_NMI. It must return. */
+struct msg_in {
+    const u64 *
+        word; /* MSG_WORDS payload words: a copy for MSG_ASYNC and MSG_OWN_ACK, else the line itself, which is
+                        valid until the function acknowledges */
+    struct msg_slot *slot; /* NULL when a CPU called itself */
+    cpu_t from;
+    bool acked;
+};
+
+struct msg_kind {
+    const char *name;
+    void (*fn)(struct msg_in *in);
+};
+_Static_assert(_Alignof(struct msg_kind) > SLOT_FLAGS_MASK, "the flags travel below the kind's address");
+TABLE_DECLARE(msg_kind, struct msg_kind);
+#define MSG_KIND(ident, fn_) TABLE_ENTRY(msg_kind, struct msg_kind, ident) = {.name = #ident, .fn = fn_}
+
+struct msg {
+    const struct msg_kind *kind;
+    u32 flags; /* enum msg_flags */
+    u64 word[MSG_WORDS];
+};
+
+/* Acknowledges now: the line is the sender's again, in->word is not to be read any more unless it is a copy. Idempotent. */
+static ALWAYS_INLINE void msg_ack(struct msg_in *in)
+{
+    if (!in->acked) {
+        in->acked = true;
+        slot_ack(in->slot);
+    }
+}
+
+/* Fills the line to `to` and rings if nobody has yet. ERR_FULL: the line still holds an earlier message; nothing was done.
+ * ERR_ABSENT: not online. `to` is not the running CPU (asserted). Preemption off or interrupts off. Inline: smp/post.h. */
+static inline err_t msg_post(cpu_t to, const struct msg *m) MUST_CHECK;
+
+/* Posts to every CPU of the set (not the running one, asserted), with as few ICR writes as delivery= allows. CPUs that got
+ * nothing, because their line was full or they are not online, are set in *full (never NULL; its words below cpumask_words
+ * are written). An empty set does nothing. Preemption off or interrupts off. */
+void msg_post_mask(const cpumask_t *to, const struct msg *m, cpumask_t *full);
+
+/* Waits until all that this CPU has posted to `to` (or to each of the set) before the call has been acknowledged.
+ * ERR_TIMEOUT: the watchdog gave up after reporting; the line stays taken. THREAD, preemption off since the post. */
+err_t msg_wait(cpu_t to) MUST_CHECK;
+err_t msg_wait_mask(const cpumask_t *to) MUST_CHECK;
+
+/* The usual combinations. THREAD. Calling oneself runs the function here with interrupts off. */
+static inline err_t
+msg_send(cpu_t to, const struct msg *m) MUST_CHECK; /* waits for a free line if need be, then posts */
+static inline err_t msg_call(cpu_t to,
+                             const struct msg *m) MUST_CHECK; /* sends, waits until it is acknowledged */
+/* To all of the set, then waits for all; the running CPU may be in the set and is served meanwhile. The first error, after
+ * all have been tried. */
+err_t msg_call_mask(const cpumask_t *to, const struct msg *m) MUST_CHECK;
+
+/* The bare doorbell, for those that keep their own words (shootdown policies, the overflow word): the receiver's drain
+ * runs, and with it every doorbell hook, after this call's earlier stores are visible there. No interrupt is written if one
+ * that does the same is on its way. Not to oneself (asserted), not to a CPU that is not online. Any context. */
+void smp_doorbell(cpu_t to);
+struct doorbell_hook {
+    void (*fn)(
+        void); /* IPI context, at the end of each drain; must be a few instructions when there is nothing to do */
+};
+TABLE_DECLARE(doorbell_hook, struct doorbell_hook);
+#define DOORBELL_HOOK(ident, fn_) TABLE_ENTRY(doorbell_hook, struct doorbell_hook, ident) = {.fn = fn_}
+
+/* How msg_post_mask writes the ICR. The shorthand and the clusters are used only where they reach exactly the CPUs that
+ * are to be rung; where they cannot, each mode falls back to the next simpler one. delivery= on the command line. */
+enum msg_delivery {
+    MSG_DELIVERY_AUTO,      /* shorthand, else cluster, else unicast */
+    MSG_DELIVERY_UNICAST,   /* one ICR write for each CPU */
+    MSG_DELIVERY_SHORTHAND, /* one for all but self, if the set is all other CPUs and there are at least 2 */
+    MSG_DELIVERY_CLUSTER,   /* one for each x2APIC cluster of up to 16 CPUs */
+};
+void msg_delivery_set(enum msg_delivery d); /* thread; nobody else may be posting to sets meanwhile */
+enum msg_delivery msg_delivery_get(void);
+const char *msg_delivery_name(void); /* for records: "auto", "unicast", "shorthand", "cluster" */
+
+/* Boot CPU, once: after the last cpu_add, percpu_prepare of every CPU and percpu_set_base of this one; before
+ * smp_start_all. memory: msg_memory_size() bytes, page aligned, mapped on all CPUs, kept for ever. */
+size_t msg_memory_size(void);
+void msg_init(void *memory);
+
+/* Entry points of the receiving side, called by kernel/: the message vector (interrupts off; sends the EOI), and the NMI
+ * handler, which returns false if no message was there, so that the NMI was something else's. */
+void msg_drain(void);
+bool msg_drain_nmi(void);
+
+/* Watchdog limits in ms before scaling by wait_scale: the first report, the doorbell rung again once, giving up. Thread. */
+struct msg_watchdog {
+    u64 report_ms, retry_ms, give_up_ms;
+};
+extern struct msg_watchdog msg_watchdog;
+/* Called by the watchdog after its report, once for each time that a CPU is stuck, whoever waits for it, to show what that
+ * CPU is doing (a backtrace taken by NMI). THREAD. NULL: nothing more. Set by kernel/. */
+extern void (*msg_stuck_hook)(cpu_t stuck);
+
+/* What CPU `cpu` is running in its drain now; NULL if nothing. For reports; may be out of date at once. */
+const struct msg_kind *msg_current(cpu_t cpu);
+
+#include "smp/post.h"

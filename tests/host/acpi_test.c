@@ -1,0 +1,325 @@
+/* ACPI: root pointers of both forms, lists, checksums, FADT of any length, \_S5, and random damage to all of it.
+ *
+ *     sources: kernel/acpi.c kernel/acpi_table.c kernel/acpi_madt.c kernel/acpi_fadt.c kernel/acpi_s5.c tests/host/acpi_tables.c
+ *     sanitize: address,undefined
+ */
+#include "tests/host/acpi_tables.h"
+
+#include "kernel/acpi_table.h"
+
+static struct boot_info boot;
+static struct acpi_info info;
+
+HOST_TEST(good_tables)
+{
+    fake_tables_build(&boot);
+    fake_parse(&boot, &info);
+    HOST_CHECK(info.note_count == 0, "%u notes, first: %s", info.note_count, info.notes[0]);
+    HOST_CHECK(info.have_madt && info.have_fadt && info.have_s5 && info.have_reset, "all were found");
+    HOST_CHECK(info.cpu_count == 4 && info.cpu[0] == 0 && info.cpu[1] == 2 && info.cpu[2] == 0x145 &&
+                   info.cpu[3] == 4,
+               "%u CPUs: %x %x %x %x", info.cpu_count, info.cpu[0], info.cpu[1], info.cpu[2], info.cpu[3]);
+    HOST_CHECK(info.cpus_offline == 1, "%u", info.cpus_offline);
+    HOST_CHECK(info.lapic_base.v == 0xfee00000 && info.pcat_compat, "base %lx", info.lapic_base.v);
+    HOST_CHECK(info.x2apic_opt_out, "DMAR flag");
+    HOST_CHECK(info.pm_timer_port == 0x608 && info.pm_timer_32bit, "port %x", info.pm_timer_port);
+    HOST_CHECK(info.pm1a_cnt == 0x604 && info.pm1b_cnt == 0x704, "%x %x", info.pm1a_cnt, info.pm1b_cnt);
+    HOST_CHECK(info.smi_cmd == 0xb2 && info.acpi_enable == 0xf1, "%x %x", info.smi_cmd, info.acpi_enable);
+    HOST_CHECK(info.slp_typ_s5a == 5 && info.slp_typ_s5b == 5, "%u %u", info.slp_typ_s5a, info.slp_typ_s5b);
+    HOST_CHECK(info.reset_space == 1 && info.reset_address == 0xcf9 && info.reset_value == 0x0e, "%lx",
+               info.reset_address);
+}
+
+HOST_TEST(old_root_pointer_alone)
+{
+    fake_tables_build(&boot);
+    boot.have_rsdp_v2 = false;
+    fake_put(fake_at(FAKE_XSDT), 0, 4); /* must not be needed */
+    fake_parse(&boot, &info);
+    HOST_CHECK(info.cpu_count == 4 && info.note_count == 0, "%u CPUs, %s", info.cpu_count, info.notes[0]);
+}
+
+/* Each way in which the new form can be bad leads to the RSDT, with a note; the two lists name different CPUs' tables so that
+ * one sees which was read. */
+HOST_TEST(bad_new_root_pointer_falls_back)
+{
+    static const struct {
+        u32 at;
+        u8 value;
+        bool fix;
+        const char *words;
+    } cases[] = {
+        {0, 'X', false, "first 20 bytes"},   {9, 'X', false, "first 20 bytes"},
+        {15, 1, true, "revision 1"},         {20, 35, true, "says it has 35 bytes"},
+        {33, 7, false, "extended checksum"},
+    };
+    for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+        fake_tables_build(&boot);
+        fake_put(fake_at(FAKE_XSDT) + 36, FAKE_DMAR, 8); /* no FADT by way of the XSDT */
+        fake_table_fix(fake_at(FAKE_XSDT), 0x100);
+        boot.rsdp_v2[cases[i].at] = cases[i].value;
+        if (cases[i].fix)
+            fake_rsdp_fix(&boot);
+        fake_parse(&boot, &info);
+        HOST_CHECK(info.have_fadt && info.cpu_count == 4, "case %u: the RSDT was not used", i);
+        HOST_CHECK(fake_noted(&info, cases[i].words), "case %u: %s", i, info.notes[0]);
+    }
+    fake_tables_build(&boot);
+    fake_put(fake_at(FAKE_XSDT) + 36, FAKE_DMAR, 8);
+    fake_table_fix(fake_at(FAKE_XSDT), 0x100);
+    fake_parse(&boot, &info);
+    HOST_CHECK(!info.have_fadt, "a good new form uses the XSDT");
+}
+
+HOST_TEST(no_usable_root_pointer)
+{
+    fake_tables_build(&boot);
+    boot.have_rsdp_v1 = boot.have_rsdp_v2 = false;
+    fake_parse(&boot, &info);
+    HOST_CHECK(info.cpu_count == 0 && fake_noted(&info, "no usable root pointer"), "%s", info.notes[0]);
+    fake_tables_build(&boot);
+    boot.have_rsdp_v2 = false;
+    boot.rsdp_v1[3]++;
+    fake_parse(&boot, &info);
+    HOST_CHECK(info.cpu_count == 0 && fake_noted(&info, "old form"), "%s", info.notes[0]);
+}
+
+HOST_TEST(bad_xsdt_falls_back)
+{
+    static const struct {
+        u32 at;
+        u64 value;
+        u32 bytes;
+        bool fix;
+        const char *words;
+    } cases[] = {
+        {9, 0, 1, false, "add up to"},
+        {0, 0x41414141, 4, true, "signature bytes 41 41 41 41"},
+        {4, 35, 4, true, "says it has 35 bytes"},
+        {4, 0xfffffff0, 4, false, "says it has 4294967280 bytes"},
+        {4, FAKE_BYTES, 4, false, "cannot map its 16384 bytes"},
+    };
+    for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+        fake_tables_build(&boot);
+        fake_put(fake_at(FAKE_XSDT) + cases[i].at, cases[i].value, cases[i].bytes);
+        if (cases[i].fix)
+            fake_table_fix(fake_at(FAKE_XSDT), 60);
+        fake_parse(&boot, &info);
+        HOST_CHECK(info.cpu_count == 4, "case %u: %u CPUs", i, info.cpu_count);
+        HOST_CHECK(fake_noted(&info, cases[i].words), "case %u: %s", i, info.notes[0]);
+    }
+    for (u32 i = 0; i < 2; i++) {
+        fake_tables_build(&boot);
+        fake_put(boot.rsdp_v2 + 24, i ? ~0ull : FAKE_BASE - 0x1000, 8);
+        fake_rsdp_fix(&boot);
+        fake_parse(&boot, &info);
+        HOST_CHECK(info.cpu_count == 4 && fake_noted(&info, i ? "is no memory" : "cannot map its header"),
+                   "%s", info.notes[0]);
+    }
+}
+
+HOST_TEST(bad_entries_in_the_list)
+{
+    struct fake_table t;
+    fake_tables_build(&boot);
+    t = fake_table_begin(fake_at(FAKE_XSDT), "XSDT", 1);
+    fake_table_add(&t, 0, 8);
+    fake_table_add(&t, ~0ull, 8);
+    fake_table_add(&t, FAKE_BASE + FAKE_BYTES - 4, 8);
+    fake_table_add(&t, FAKE_MADT, 8);
+    fake_table_add(&t, FAKE_MADT, 8);
+    fake_table_add(&t, FAKE_FADT, 8);
+    fake_table_add(&t, FAKE_FADT, 8);
+    fake_table_add(&t, 0x123456, 3);
+    fake_table_end(&t);
+    fake_parse(&boot, &info);
+    HOST_CHECK(info.cpu_count == 4 && info.have_fadt, "%u CPUs", info.cpu_count);
+    HOST_CHECK(fake_noted(&info, "address 0x0,"), "%s", info.notes[0]);
+    HOST_CHECK(fake_noted(&info, "address 0xffffffffffffffff,"), "%s", info.notes[1]);
+    HOST_CHECK(fake_noted(&info, "3 bytes left over after 7 whole entries"), "left over");
+    HOST_CHECK(fake_noted(&info, "a second MADT") && fake_noted(&info, "a second FADT"), "duplicates");
+}
+
+HOST_TEST(too_many_tables)
+{
+    struct fake_table t;
+    fake_tables_build(&boot);
+    t = fake_table_begin(fake_at(FAKE_BASE + 0x2000), "XSDT", 1);
+    for (u32 i = 0; i < 300; i++)
+        fake_table_add(&t, i == 255 ? FAKE_MADT : i == 256 ? FAKE_FADT : 0, 8);
+    fake_table_end(&t);
+    fake_put(boot.rsdp_v2 + 24, FAKE_BASE + 0x2000, 8);
+    fake_rsdp_fix(&boot);
+    fake_parse(&boot, &info);
+    HOST_CHECK(fake_noted(&info, "lists 300 tables, the first 256"), "%s", info.notes[0]);
+    HOST_CHECK(info.have_madt && !info.have_fadt, "the 256th is read, the 257th is not");
+    HOST_CHECK(info.note_count == ACPI_NOTES_MAX && info.notes_lost == 255 + 1 - ACPI_NOTES_MAX,
+               "%u notes, %u lost", info.note_count, info.notes_lost);
+}
+
+HOST_TEST(fadt_of_every_length)
+{
+    for (u32 len = 44; len <= 268; len++) {
+        fake_tables_build(&boot);
+        u8 *fadt = fake_at(FAKE_FADT);
+        fake_put(fadt + 4, len, 4);
+        fake_table_fix(fadt, len);
+        fake_parse(&boot, &info);
+        HOST_CHECK(info.have_fadt, "length %u", len);
+        HOST_CHECK(info.have_s5, "length %u: the DSDT has a field from the first", len);
+        HOST_CHECK(info.pm_timer_port == (len >= 80 ? 0x608 : 0), "length %u: PM timer %x", len,
+                   info.pm_timer_port);
+        HOST_CHECK(info.pm1b_cnt == (len >= 196 ? 0x704 : 0), "length %u: %x", len, info.pm1b_cnt);
+        HOST_CHECK(info.have_reset == (len >= 129), "length %u", len);
+        HOST_CHECK(fake_noted(&info, "before it") == (len >= 116 && len < 129), "length %u: %s", len,
+                   info.notes[0]);
+    }
+}
+
+static void change_fadt(u32 at, u64 value, u32 bytes)
+{
+    u8 *fadt = fake_at(FAKE_FADT);
+    fake_put(fadt + at, value, bytes);
+    fake_table_fix(fadt, 268);
+    fake_parse(&boot, &info);
+}
+
+HOST_TEST(impossible_fadt_fields)
+{
+    fake_tables_build(&boot);
+    change_fadt(76, 0x10608, 4);
+    HOST_CHECK(!info.pm_timer_port && fake_noted(&info, "PM timer is port 0x10608"), "%s", info.notes[0]);
+    change_fadt(76, 0, 4);
+    HOST_CHECK(!info.pm_timer_port && info.note_count == 0, "none is no oddity: %s", info.notes[0]);
+    fake_put(fake_at(FAKE_FADT) + 208, 0, 4);
+    change_fadt(212, 0xfed00000, 8);
+    HOST_CHECK(!info.pm_timer_port && fake_noted(&info, "address space 0"), "%s", info.notes[0]);
+
+    fake_tables_build(&boot);
+    change_fadt(112, 1 << 8, 4);
+    HOST_CHECK(!info.have_reset && info.note_count == 0, "no reset register: %s", info.notes[0]);
+    change_fadt(112, 1 << 10, 4);
+    HOST_CHECK(info.have_reset && !info.pm_timer_32bit, "24 bits");
+    change_fadt(116, 0x7f, 1);
+    HOST_CHECK(!info.have_reset && fake_noted(&info, "address space 127"), "%s", info.notes[0]);
+    change_fadt(116, 1, 1);
+    change_fadt(120, 0x10000, 4);
+    HOST_CHECK(!info.have_reset && fake_noted(&info, "reset register 0x10000"), "%s", info.notes[0]);
+
+    fake_tables_build(&boot);
+    change_fadt(112, 1 << 20, 4);
+    HOST_CHECK(!info.pm_timer_port && !info.pm1a_cnt && !info.have_s5 &&
+                   fake_noted(&info, "hardware-reduced"),
+               "%s", info.notes[0]);
+    fake_tables_build(&boot);
+    change_fadt(140, FAKE_MADT, 8);
+    HOST_CHECK(!info.have_s5 && fake_noted(&info, "DSDT: the table found there"), "%s", info.notes[0]);
+}
+
+/* A DSDT with these bytes after its header. */
+static bool s5_of(const u8 *aml, u32 n, u8 *a, u8 *b)
+{
+    u8 *exact = malloc(36 + n);
+    memset(exact, 0, 36);
+    memcpy(exact + 36, aml, n);
+    const struct acpi_table t = {exact, 36 + n};
+    bool found = acpi_find_s5(&t, a, b);
+    free(exact);
+    return found;
+}
+
+HOST_TEST(s5_forms)
+{
+    static const struct {
+        u8 aml[24];
+        u32 n;
+        bool found;
+        u8 a, b;
+    } cases[] = {
+        {{0x08, '_', 'S', '5', '_', 0x12, 0x06, 0x02, 0x0a, 7, 0x0a, 6}, 12, true, 7, 6},
+        {{0x08, '\\', '_', 'S', '5', '_', 0x12, 0x06, 0x04, 0x00, 0x01, 0}, 13, true, 0, 1},
+        {{0x08, '_', 'S', '5', '_', 0x12, 0x0a, 0x04, 0x0b, 5, 0, 0x0c, 4, 0, 0, 0}, 16, true, 5, 4},
+        {{0x08, '_', 'S', '5', '_', 0x12, 0x47, 0x00, 0x02, 0x0a, 5, 0x0a, 5},
+         13,
+         true,
+         5,
+         5}, /* length in 2 bytes */
+        {{0x08, '_', 'S', '5', '_', 0x12, 0x06, 0x02, 0x0a, 8, 0x0a, 6}, 12, false, 0, 0}, /* 8 > 3 bits */
+        {{0x08, '_', 'S', '5', '_', 0x12, 0x06, 0x01, 0x0a, 7, 0x0a, 6}, 12, false, 0, 0}, /* one element */
+        {{0x08, '_', 'S', '5', '_', 0x12, 0x06, 0x02, 0x0a, 7, 0x0a},
+         11,
+         false,
+         0,
+         0}, /* ends with the table */
+        {{0x08, '_', 'S', '5', '_', 0x12, 0xc6, 0xff, 0xff, 0xff}, 10, false, 0, 0},
+        {{0x08, '_', 'S', '5', '_', 0x12, 0xc6}, 7, false, 0, 0},
+        {{0x08, '_', 'S', '5', '_', 0x12, 0x00, 0x02, 0x01, 0x01}, 10, false, 0, 0}, /* length 0 */
+        {{0x08, '_', 'S', '5', '_', 0x12}, 6, false, 0, 0},
+        {{0x14, '_', 'S', '5', '_', 0x12, 0x06, 0x02, 0x0a, 7, 0x0a, 6}, 12, false, 0, 0}, /* a method */
+        {{0x08, '_', 'S', '5', '_', 0x12, 0x06, 0x02, 'V', 'A', 'L', '_'},
+         12,
+         false,
+         0,
+         0}, /* no constants */
+    };
+    for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+        u8 a = 0, b = 0;
+        bool found = s5_of(cases[i].aml, cases[i].n, &a, &b);
+        HOST_CHECK(found == cases[i].found, "case %u", i);
+        HOST_CHECK(!found || (a == cases[i].a && b == cases[i].b), "case %u: %u %u", i, a, b);
+    }
+}
+
+static u64 random_state = 0x766f6c6c6579;
+static u32 random_below(u32 n)
+{
+    random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
+    return (u32)(random_state >> 33) % n;
+}
+
+/* The fields whose value decides how far a parser reads. */
+static void damage_somewhere(void)
+{
+    static const u64 tables[] = {FAKE_XSDT, FAKE_RSDT, FAKE_MADT, FAKE_FADT, FAKE_DMAR, FAKE_DSDT};
+    static const u32 sizes[] = {60, 48, 136, 268, 48, 100};
+    u32 k = random_below(ARRAY_SIZE(tables));
+    u8 *table = fake_at(tables[k]);
+
+    for (u32 n = 1 + random_below(4); n; n--) {
+        u32 at = random_below(8) == 0 ? 4 + random_below(2) : random_below(sizes[k]);
+        static const u8 likely_bad[] = {0, 1, 2, 0x7f, 0x80, 0xff};
+        table[at] = random_below(2) ? (u8)random_below(256) : likely_bad[random_below(sizeof(likely_bad))];
+    }
+    if (random_below(4)) /* a right checksum lets the damage through to the parsers */
+        fake_table_fix(table, FAKE_BYTES - (u64)(table - fake_memory));
+}
+
+HOST_TEST(damaged_tables)
+{
+    u64 with_cpus = 0, with_notes = 0;
+    fake_map_bad = 0;
+    for (u32 round = 0; round < 20000; round++) {
+        fake_tables_build(&boot);
+        for (u32 n = 1 + random_below(3); n; n--)
+            damage_somewhere();
+        if (random_below(8) == 0) {
+            boot.rsdp_v2[random_below(36)] = (u8)random_below(256);
+            boot.rsdp_v1[random_below(20)] = (u8)random_below(256);
+            if (random_below(2))
+                fake_rsdp_fix(&boot);
+        }
+        fake_parse(&boot, &info);
+        with_cpus += info.cpu_count > 0;
+        with_notes += info.note_count > 0;
+        if (info.cpu_count == 0 || !info.have_madt)
+            HOST_CHECK(info.note_count > 0, "round %u: nothing found, nothing said", round);
+        if (info.cpu_count > MAX_CPUS || info.note_count > ACPI_NOTES_MAX)
+            HOST_CHECK(false, "round %u: %u CPUs, %u notes", round, info.cpu_count, info.note_count);
+        for (u32 i = 0; i < info.note_count; i++)
+            if (!info.notes[i][0] || strnlen(info.notes[i], ACPI_NOTE_BYTES) > ACPI_NOTE_BYTES - 1)
+                HOST_CHECK(false, "round %u: note %u is empty or has no end", round, i);
+    }
+    HOST_CHECK(fake_map_bad == 0, "%lu calls of map with impossible lengths", fake_map_bad);
+    HOST_CHECK(with_notes > 2000 && with_cpus > 2000,
+               "damage was seen in %lu rounds, survived in %lu of 20000", with_notes, with_cpus);
+}

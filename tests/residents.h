@@ -1,0 +1,33 @@
+/* A space that every CPU has loaded, for tests of who is told of what: the running CPU has it loaded too, and the others keep
+ * reading one page of it, which stays mapped, until the test is over.
+ *
+ *   struct residents r;
+ *   if (residents_enter(t, &r)) { ... space_unmap(r.space, ...); ... }
+ *   residents_leave(t, &r);
+ */
+#pragma once
+
+#include "tests/observer.h"
+#include "tests/test.h"
+
+struct residents {
+    struct space *space; /* NULL if there was no memory for it */
+    struct observation reading;
+};
+
+/* Pages from RESIDENTS_FREE_VA on are the test's; the page before it is mapped, so that its table is never freed. */
+#define RESIDENTS_FREE_VA (TEST_USER_VA + PAGE_SIZE)
+
+bool residents_enter(struct test *t, struct residents *r);
+void residents_leave(struct test *t, struct residents *r);
+
+/* As residents_enter, but the others stay idle; left with residents_leave too. */
+bool residents_enter_alone(struct test *t, struct residents *r);
+
+/* Sets a policy for the length of a test. */
+bool policy_use(struct test *t, const char *name, const struct shootdown_policy **before);
+void policy_restore(struct test *t, const struct shootdown_policy *before);
+#define POLICY_USABLE(p) (!(p)->control && (!(p)->usable || (p)->usable()))
+
+/* A counter's sum over all CPUs; fails the test if there is none of that name. */
+u64 counter_now(struct test *t, const char *name);

@@ -1,0 +1,119 @@
+"""What the test tools share: counting results, running two things at a time, and the last line that others read.
+
+Every tool of `make test` prints one line for each result, ends with `N passed, N failed, N skipped`, and exits non-zero if
+anything failed. tools/test-all adds those lines up.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TOTALS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
+
+
+def parallel_jobs():
+    """How many things to run at a time: the machine's CPUs, but at least one and, as the matrix is memory-hungry, at most 4."""
+    return max(1, min(4, len(os.sched_getaffinity(0))))
+
+
+class Report:
+    """Counts results and prints them as they come; safe to use from several threads."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.lock = threading.Lock()
+
+    def add(self, result, name, why="", details=""):
+        """result: PASS, FAIL, SKIP or SKIP-BLIND. details: more lines, shown below (the tail of a log)."""
+        with self.lock:
+            if result == "PASS":
+                self.passed += 1
+            elif result == "FAIL":
+                self.failed += 1
+            else:
+                self.skipped += 1
+            print(f"{result:<4} {name}" + (f": {why}" if why else ""))
+            for line in details.splitlines():
+                print(f"     | {line}")
+            sys.stdout.flush()
+
+    def count(self, passed, failed, skipped):
+        """Adds results that have been printed already."""
+        with self.lock:
+            self.passed += passed
+            self.failed += failed
+            self.skipped += skipped
+
+    def say(self, text):
+        with self.lock:
+            print(text, flush=True)
+
+    def finish(self):
+        """Prints the totals; returns the exit status."""
+        if not self.passed + self.failed + self.skipped:
+            print("nothing was tested, which is not a success")
+            self.failed = 1
+        print(f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped", flush=True)
+        return 1 if self.failed else 0
+
+
+class Ran:
+    """The outcome of a program: status (None after a timeout), output, seconds."""
+
+    def __init__(self, status, output, seconds):
+        self.status, self.output, self.seconds = status, output, seconds
+
+    def tail(self, lines=15):
+        return "\n".join(self.output.rstrip().splitlines()[-lines:])
+
+
+def run(command, timeout, env=None, log=None):
+    """Runs a command at the tree's top in a process group of its own, which is killed as a whole when the time is up."""
+    start = time.monotonic()
+    with subprocess.Popen(
+        command, cwd=TOP, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=timeout)
+            status = process.returncode
+        except subprocess.TimeoutExpired:
+            kill_group(process)
+            output, _ = process.communicate()
+            status = None
+        except BaseException:  # an interrupt must not leave emulators behind
+            kill_group(process)
+            raise
+    text = output.decode("utf-8", "replace").replace("\r", "")
+    if log:
+        os.makedirs(os.path.dirname(log), exist_ok=True)
+        with open(log, "w", encoding="utf-8") as f:
+            f.write(text)
+    return Ran(status, text, time.monotonic() - start)
+
+
+def kill_group(process):
+    """Ends what we started, emulators below a shell included: they share the process group of start_new_session."""
+    try:
+        os.killpg(process.pid, 15)
+        process.wait(timeout=3)
+    except subprocess.TimeoutExpired:
+        pass
+    except ProcessLookupError:
+        return
+    try:
+        os.killpg(process.pid, 9)
+    except ProcessLookupError:
+        pass
+
+
+def for_each(function, items, jobs):
+    """Calls function on every item, `jobs` at a time; an exception of any of them is raised here."""
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        for future in [pool.submit(function, item) for item in items]:
+            future.result()
