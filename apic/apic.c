@@ -1,4 +1,5 @@
-/* The local APIC, whatever its wire: choice of mode, start on each CPU, ids, interrupts that are not on the hot path. */
+/* The local APIC, whatever its wire: choice of mode, start on each CPU, ids, interrupts that are not on the hot
+ * path. */
 #include "apic/apic.h"
 #include "apic/base.h"
 #include "lib/assert.h"
@@ -78,8 +79,8 @@ static void enable_mode(void)
            "firmware left x2APIC on here but off on the boot CPU: boot without x2apic=off");
     for (u32 i = 0; i < steps; i++)
         wrmsr(MSR_APIC_BASE, step[i]);
-    /* A logical id has one bit set, so it is never 0. Bochs before 2.8 computes it at the write after the one that enters
-     * x2APIC mode, and without it cluster interrupts reach nobody; to hardware this is no change. */
+    /* A logical id has one bit set, so it is never 0. Bochs before 2.8 computes it at the write after the one that
+     * enters x2APIC mode, and without it cluster interrupts reach nobody; to hardware this is no change. */
     if (apic_is_x2apic && apic_logical_id() == 0)
         wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE));
     ASSERT(rdmsr(MSR_APIC_BASE) & APIC_BASE_EN, "the local APIC cannot be switched on");
@@ -113,8 +114,8 @@ static void init_lvt(bool boot_cpu)
     apic_driver->write(APIC_REG_LVT_ERROR, VECTOR_APIC_ERROR);
 }
 
-/* An interrupt that firmware took and never ended blocks its own priority and all below. Each EOI ends the highest one in
- * service; interrupts are off, so no new one comes, and there are at most 224 (vectors 32 to 255). */
+/* An interrupt that firmware took and never ended blocks its own priority and all below. Each EOI ends the highest
+ * one in service; interrupts are off, so no new one comes, and there are at most 224 (vectors 32 to 255). */
 static void drain_in_service(void)
 {
     for (u32 n = 0; n < 224; n++) {

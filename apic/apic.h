@@ -12,16 +12,18 @@
 
 /* Write-once. */
 extern bool apic_is_x2apic;
-extern volatile u32 *apic_mmio; /* xAPIC registers, mapped uncached by the caller of apic_init; NULL in x2APIC mode */
+extern volatile u32
+    *apic_mmio; /* xAPIC registers, mapped uncached by the caller of apic_init; NULL in x2APIC mode */
 
-/* Boot CPU, once, interrupts off. Before it only apic_id_cpuid and apic_mmio_page work. want_x2apic: use it if the CPU has it
- * (firmware may have left it on, or locked it on: then it is used all the same, and apic_init says so). mmio: where the xAPIC
- * page is mapped; needed in xAPIC mode only: ERR_INVAL if it is NULL then. Does not touch the boot CPU's own APIC: see
- * apic_init_cpu. */
+/* Boot CPU, once, interrupts off. Before it only apic_id_cpuid and apic_mmio_page work. want_x2apic: use it if the
+ * CPU has it (firmware may have left it on, or locked it on: then it is used all the same, and apic_init says so).
+ * mmio: where the xAPIC page is mapped; needed in xAPIC mode only: ERR_INVAL if it is NULL then. Does not touch the
+ * boot CPU's own APIC: see apic_init_cpu. */
 err_t apic_init(bool want_x2apic, volatile u32 *mmio) MUST_CHECK;
 
-/* Each CPU, once, interrupts off, before its first IPI: enables the APIC in the chosen mode, spurious vector, LINT0 masked,
- * LINT1 = NMI on the boot CPU only, error vector, task priority 0, and acknowledges what firmware left in service. */
+/* Each CPU, once, interrupts off, before its first IPI: enables the APIC in the chosen mode, spurious vector, LINT0
+ * masked, LINT1 = NMI on the boot CPU only, error vector, task priority 0, and acknowledges what firmware left in
+ * service. */
 void apic_init_cpu(void);
 
 /* This CPU's id, from the enabled interface (x2APIC: 32 bits; xAPIC: 8). After apic_init_cpu. */
@@ -30,8 +32,8 @@ apic_id_t apic_id(void);
 u32 apic_logical_id(void);
 /* This CPU's id from CPUID (leaf 0x1f, 0xb or 1), usable before the APIC is enabled. */
 apic_id_t apic_id_cpuid(void);
-/* Where this CPU's xAPIC page is: what the caller of apic_init is to map, uncached, unless CPUID says x2APIC. Usable before
- * apic_init, and better than the MADT's word, because it is where the hardware will look. */
+/* Where this CPU's xAPIC page is: what the caller of apic_init is to map, uncached, unless CPUID says x2APIC.
+ * Usable before apic_init, and better than the MADT's word, because it is where the hardware will look. */
 paddr_t apic_mmio_page(void);
 
 /* Ends the interrupt in service. Every handler but that of the spurious vector and of NMIs, once. */
@@ -43,10 +45,11 @@ static ALWAYS_INLINE void apic_eoi(void)
         apic_mmio[APIC_REG_EOI / 4] = 0;
 }
 
-/* Interrupts to other CPUs. One function per mode writes the ICR (apic/x2apic.h, apic/xapic.c), with what orders the
- * sender's stores before the interrupt. Any context; interrupts may be on. In xAPIC mode a command is two registers, so that
- * an NMI handler which sends between a sender's two writes mixes two commands: the panic path knows and takes the risk.
- * A dest that no CPU has is harmless; dest 0xff in xAPIC mode, and 0xffffffff in x2APIC mode, are all CPUs. */
+/* Interrupts to other CPUs. One function per mode writes the ICR (apic/x2apic.h, apic/xapic.c), with what orders
+ * the sender's stores before the interrupt. Any context; interrupts may be on. In xAPIC mode a command is two
+ * registers, so that an NMI handler which sends between a sender's two writes mixes two commands: the panic path
+ * knows and takes the risk. A dest that no CPU has is harmless; dest 0xff in xAPIC mode, and 0xffffffff in x2APIC
+ * mode, are all CPUs. */
 static ALWAYS_INLINE void apic_send_fixed(apic_id_t dest, vector_t v)
 {
     if (likely(apic_is_x2apic))
@@ -68,6 +71,8 @@ static ALWAYS_INLINE void apic_send_fixed_cluster(u32 logical_dest, vector_t v)
 }
 void apic_send_fixed_self(vector_t v);
 void apic_send_nmi(apic_id_t dest);
+/* Only while every CPU of the machine is online. One that waits for a SIPI ignores NMIs on hardware, but QEMU runs
+ * it from its reset vector, and one that firmware keeps halted wakes up in firmware's memory. */
 void apic_send_nmi_all_but_self(void);
 void apic_send_init(apic_id_t dest);                  /* INIT, assert; then the caller waits 10 ms */
 void apic_send_startup(apic_id_t dest, paddr_t page); /* page: below 1 MiB, 4 KiB aligned */
@@ -75,8 +80,8 @@ void apic_send_startup(apic_id_t dest, paddr_t page); /* page: below 1 MiB, 4 Ki
 /* Interrupt commands written by this CPU so far (the ICR, and the SELF IPI register): the `icr` of the records. */
 u64 apic_icr_writes(void);
 
-/* This CPU's timer: one-shot, counts APIC-timer ticks after division by 16, then raises VECTOR_TIMER. ticks > 0. Setting it
- * again starts over. A stop can come too late for an interrupt that is already pending. */
+/* This CPU's timer: one-shot, counts APIC-timer ticks after division by 16, then raises VECTOR_TIMER. ticks > 0.
+ * Setting it again starts over. A stop can come too late for an interrupt that is already pending. */
 void apic_timer_oneshot(u32 ticks);
 void apic_timer_stop(void);
 /* Ticks left. Never call it under QEMU's -icount, where reading it in x2APIC mode ends the emulator. */

@@ -1,5 +1,5 @@
-/* The seam between the two wires: what x2apic.c and xapic.c each implement, and the rest of the room calls. Chosen once,
- * by apic_init; the sending of fixed interrupts does not pass through it in x2APIC mode (apic/apic.h). */
+/* The seam between the two wires: what x2apic.c and xapic.c each implement, and the rest of the room calls. Chosen
+ * once, by apic_init; the sending of fixed interrupts does not pass through it in x2APIC mode (apic/apic.h). */
 #pragma once
 
 #include "apic/registers.h"

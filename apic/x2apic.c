@@ -17,8 +17,8 @@ static void x2apic_icr(apic_id_t dest, u32 command)
     x2apic_icr_write(dest, command);
 }
 
-/* A register of its own, cheaper than the ICR. No fence: the interrupt comes to the CPU that made the stores, which sees
- * them in its own order. */
+/* A register of its own, cheaper than the ICR. No fence: the interrupt comes to the CPU that made the stores, which
+ * sees them in its own order. */
 static void x2apic_send_self(vector_t v)
 {
     counter_inc(icr_writes);

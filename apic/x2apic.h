@@ -1,5 +1,5 @@
-/* x2APIC: the ICR. In a header, because a message's whole sending side has a budget of a few dozen instructions and this
- * is nine of them. */
+/* x2APIC: the ICR. In a header, because a message's whole sending side has a budget of a few dozen instructions and
+ * this is nine of them. */
 #pragma once
 
 #include "apic/registers.h"
@@ -15,7 +15,7 @@ static ALWAYS_INLINE void x2apic_icr_write(apic_id_t dest, u32 command)
 {
     counter_inc(icr_writes);
     /* orders: all that this CPU has stored (a message line, a pending word, an AP's parameters) before the interrupt;
-     * pairs with: the first reads of whoever the interrupt starts (smp/message.c:msg_drain, boot/trampoline.asm);
+     * pairs with: the first reads of whoever the interrupt starts (smp/drain.c:msg_drain, boot/trampoline.asm);
      * else: WRMSR here does not wait for the store buffer (SDM 11.12.3), and the target could look before there is
      * anything to see, with no second interrupt to make it look again. */
     fence_before_x2apic_icr();

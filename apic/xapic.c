@@ -8,7 +8,8 @@
 
 COUNTER(xapic_icr_stuck, "xAPIC: commands written although the one before had not left");
 
-/* The bus takes a command away within a microsecond unless a target is stuck with both its slots for that priority full. */
+/* The bus takes a command away within a microsecond unless a target is stuck with both its slots for that priority
+ * full. */
 #define ICR_IDLE_MS 10
 
 static u32 xapic_read(enum apic_reg r)
@@ -47,7 +48,7 @@ static void xapic_icr_write(apic_id_t dest, u32 command)
     xapic_write(APIC_REG_ICR_HIGH, dest << 24);
     /* An uncached store leaves after all earlier stores, so nothing but the compiler needs to be told.
      * orders: all that this CPU has stored before the interrupt; pairs with: the first reads of whoever the interrupt
-     * starts (smp/message.c:msg_drain, boot/trampoline.asm); else: the target could find nothing to do. */
+     * starts (smp/drain.c:msg_drain, boot/trampoline.asm); else: the target could find nothing to do. */
     compiler_barrier();
     xapic_write(APIC_REG_ICR, command);
     irq_restore(was_on);

@@ -9,7 +9,10 @@ static struct bench_axis pages = {.count = 7, .value = {1, 4, 10, 32, 33, 64, 51
 static struct bench_axis cpus_asked; /* count 0: choose */
 static bool op_unmap = true, op_protect = true, op_remap, op_kernel;
 
-const struct bench_axis *bench_axis_pages(void) { return &pages; }
+const struct bench_axis *bench_axis_pages(void)
+{
+    return &pages;
+}
 
 const struct bench_axis *bench_axis_cpus(void)
 {
@@ -106,4 +109,5 @@ static const char *set_op(const char *value)
         *ops[i].on = on[i];
     return NULL;
 }
-PARAM(op, "op", "op=NAME[,NAME...]: operations of the shootdown benchmark: unmap, protect, remap, kernel", set_op);
+PARAM(op, "op", "op=NAME[,NAME...]: operations of the shootdown benchmark: unmap, protect, remap, kernel",
+      set_op);

@@ -28,6 +28,10 @@ const char *bench_requested(void);
 /* Runs them; false if a name is unknown or a cell was refused. */
 bool bench_run(const char *names);
 
+/* Has the run used up its time (bench_limit=, 30 s by default)? Then a benchmark leaves out its remaining cells, and says so:
+ * what was measured stands, and the run ends, however slow the emulator and however many CPUs share a core of the host. */
+bool bench_out_of_time(void);
+
 /* A cell that cannot be measured: says why, counts it. */
 void bench_refuse(struct bench_run *b, const char *fmt, ...) PRINTF(2, 3);
 

@@ -11,8 +11,8 @@
 #include "apic/apic.h"
 #include "bench/bench.h"
 #include "kernel/trap.h"
-#include "lib/atomic.h"
 #include "lib/assert.h"
+#include "lib/atomic.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "lib/wait.h"
@@ -22,7 +22,10 @@
 
 static u64 runs[MAX_CPUS]; /* each written by one CPU; proves that the function ran */
 
-static void count_run(struct msg_in *in) { runs[cpu_self()] += in->word[0]; }
+static void count_run(struct msg_in *in)
+{
+    runs[cpu_self()] += in->word[0];
+}
 MSG_KIND(bench_count, count_run);
 
 /* Everything that can be looked up before the measurement is. */
@@ -95,7 +98,10 @@ static void call_all_entry(void)
     struct msg m = {.kind = &bench_count, .flags = MSG_ASYNC, .word = {1}};
     check(msg_call_mask(&targets, &m));
 }
-static void settle(void) { check(msg_wait_mask(&targets)); }
+static void settle(void)
+{
+    check(msg_wait_mask(&targets));
+}
 static void nothing(void) {}
 
 enum { TO_ONE = 1, TO_ALL = 2, MESSAGE = 4 };
@@ -146,7 +152,8 @@ static void measure(struct bench_run *b, u32 m)
 
     struct bench_key k = {.bench = "ipi", .metric = metrics[m].metric, .responders = "kernel", .cpus = cpus};
     k.icr = (apic_icr_writes() - icr) * s->n / clock.done;
-    k.irqs = strcmp(metrics[m].metric, "harness") ? (u64)target_count * s->n : 0; /* nobody else sends meanwhile */
+    k.irqs =
+        strcmp(metrics[m].metric, "harness") ? (u64)target_count * s->n : 0; /* nobody else sends meanwhile */
     print("  %-18s %4u %9llu %9llu %9llu %9llu %9llu %7u\n", metrics[m].metric, cpus,
           (unsigned long long)samples_percentile(s, 0), (unsigned long long)samples_percentile(s, 500),
           (unsigned long long)samples_percentile(s, 990), (unsigned long long)samples_percentile(s, 1000),
@@ -179,7 +186,8 @@ static void run(struct bench_run *b)
     wait_limit = wait_ms(ANSWER_LIMIT_MS);
     err_t e = bench_occupy(online, bench_spin, NULL);
     if (e == ERR_OK) {
-        print("  %-18s %4s %9s %9s %9s %9s %9s %7s\n", "ticks", "CPUs", "min", "p50", "p99", "max", "mean", "n");
+        print("  %-18s %4s %9s %9s %9s %9s %9s %7s\n", "ticks", "CPUs", "min", "p50", "p99", "max", "mean",
+              "n");
         for (u32 to_all = 0; to_all <= (online > 2); to_all++) {
             find_targets(to_all);
             for (u32 m = 0; m < ARRAY_SIZE(metrics); m++)

@@ -7,12 +7,15 @@
 
 #define ROUND_LIMIT_MS 10000u /* hang detector */
 
-static ALWAYS_INLINE void touch(vaddr_t va) { (void)*(volatile u64 *)va; }
+static ALWAYS_INLINE void touch(vaddr_t va)
+{
+    (void)*(volatile u64 *)va;
+}
 
 void responder_loop(void *arg)
 {
     struct responders *r = arg;
-    u64 seen = atomic_load_relaxed(&r->round);
+    u64 seen = r->rounds_before; /* not the round of now: the initiator may be waiting for us in it already */
 
     space_load(r->space);
     while (!bench_should_stop()) {

@@ -4,11 +4,12 @@
 #include "mm/space.h"
 
 struct responders {
-    struct space *space;  /* loaded while they run; NULL for a kernel range */
-    vaddr_t start;        /* the range under test: touched once a round, when the initiator says so */
+    struct space *space; /* loaded while they run; NULL for a kernel range */
+    vaddr_t start;       /* the range under test: touched once a round, when the initiator says so */
     u64 pages;
-    vaddr_t busy;         /* one page that stays mapped: touched all the time */
-    u64 round CACHE_ALIGNED; /* raised by the initiator: touch the whole range once */
+    vaddr_t busy;             /* one page that stays mapped: touched all the time */
+    u64 rounds_before;        /* what `round` was when the responders were started */
+    u64 round CACHE_ALIGNED;  /* raised by the initiator: touch the whole range once */
     u32 cached CACHE_ALIGNED; /* responders that have done so in this round */
 };
 

@@ -26,7 +26,29 @@ static const char *set_bench(const char *value)
 }
 PARAM(bench, "bench", "bench=default|all|NAME[,NAME...]: benchmarks to run after boot", set_bench);
 
-const char *bench_requested(void) { return requested[0] ? requested : NULL; }
+/* make run is to end within a minute, with the boot and what the host's emulator makes of a second. */
+static u64 limit_s = 30, run_start;
+
+static const char *set_bench_limit(const char *value)
+{
+    u64 n;
+    if (!parse_u64(value, &n) || n < 1 || n > 86400)
+        return "bench_limit=SECONDS, 1 to 86400";
+    limit_s = n;
+    return NULL;
+}
+PARAM(bench_limit, "bench_limit",
+      "bench_limit=SECONDS: leave out the cells that are not reached by then (1 to 86400)", set_bench_limit);
+
+bool bench_out_of_time(void)
+{
+    return rdtsc() - run_start > tsc_from_us(limit_s * 1000000);
+}
+
+const char *bench_requested(void)
+{
+    return requested[0] ? requested : NULL;
+}
 
 /* An emulator's clock counts something else than time on hardware does; which, decides what its figures are good for. */
 const char *bench_trust(void)
@@ -90,7 +112,10 @@ void bench_refuse(struct bench_run *b, const char *fmt, ...)
     console_fail("benchmark refused: %s", text);
 }
 
-bool bench_should_stop(void) { return atomic_load_relaxed(&stop); }
+bool bench_should_stop(void)
+{
+    return atomic_load_relaxed(&stop);
+}
 
 void bench_spin(void *arg)
 {
@@ -151,6 +176,7 @@ bool bench_run(const char *names)
     u32 known = 0;
 
     bench_measure_overhead();
+    run_start = rdtsc();
     TABLE_FOREACH (bench, struct bench_entry, e) {
         if (!all && !name_in_list(names, e->name))
             continue;
@@ -180,4 +206,5 @@ static void cmd_bench(int argc, char **argv)
     }
     bench_run(argv[1]);
 }
-COMMAND(bench, "bench [default|NAME[,NAME...]]", "run benchmarks; axes: set pages=, cpus=, op=, policy=", cmd_bench);
+COMMAND(bench, "bench [default|NAME[,NAME...]]",
+        "run benchmarks; axes: set pages=, cpus=, op=, policy=", cmd_bench);

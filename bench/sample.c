@@ -67,7 +67,10 @@ u64 samples_percentile(struct samples *s, u32 p)
     return s->value[rank ? rank - 1 : 0];
 }
 
-u64 samples_mean(const struct samples *s) { return s->n ? (s->sum + s->n / 2) / s->n : 0; }
+u64 samples_mean(const struct samples *s)
+{
+    return s->n ? (s->sum + s->n / 2) / s->n : 0;
+}
 
 void cell_begin(struct cell_clock *c)
 {
@@ -102,7 +105,10 @@ void bench_measure_overhead(void)
     overhead = best;
 }
 
-u64 bench_overhead(void) { return overhead; }
+u64 bench_overhead(void)
+{
+    return overhead;
+}
 
 void bench_jitter(void)
 {

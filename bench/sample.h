@@ -35,7 +35,10 @@ struct cell_clock {
 };
 void cell_begin(struct cell_clock *c);
 bool cell_continue(struct cell_clock *c);
-static inline bool cell_warming_up(const struct cell_clock *c) { return c->done <= SAMPLES_WARMUP; }
+static inline bool cell_warming_up(const struct cell_clock *c)
+{
+    return c->done <= SAMPLES_WARMUP;
+}
 
 /* What two readings of the clock with nothing between cost here: the smallest of some; subtracted by bench_elapsed. */
 void bench_measure_overhead(void);

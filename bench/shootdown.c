@@ -17,8 +17,8 @@
 #include "lib/counter.h"
 #include "lib/log.h"
 #include "lib/patch.h"
-#include "lib/wait.h"
 #include "lib/string.h"
+#include "lib/wait.h"
 #include "mm/frame.h"
 #include "mm/kmap.h"
 #include "mm/layout.h"
@@ -56,7 +56,8 @@ static void restore(const struct cell *c, bool first)
 {
     u32 prot = PT_WRITE | (c->space == &kernel_space ? PT_GLOBAL : 0);
     if (!first && strcmp(c->op, "protect") == 0) {
-        must_work(space_protect(c->space, c->start, c->start + c->pages * PAGE_SIZE, prot), "widening the range");
+        must_work(space_protect(c->space, c->start, c->start + c->pages * PAGE_SIZE, prot),
+                  "widening the range");
         return;
     }
     if (!first && strcmp(c->op, "remap") == 0)
@@ -64,7 +65,8 @@ static void restore(const struct cell *c, bool first)
     for (u64 i = 0; i < c->pages; i++) {
         paddr_t p;
         must_work(frame_alloc(FRAME_OWNER_USER, &p), "a frame");
-        must_work(space_map(c->space, c->start + i * PAGE_SIZE, p, PAGE_SIZE, PT_4K, prot | PT_OWNED), "a page");
+        must_work(space_map(c->space, c->start + i * PAGE_SIZE, p, PAGE_SIZE, PT_4K, prot | PT_OWNED),
+                  "a page");
     }
 }
 
@@ -85,7 +87,8 @@ static err_t operate(const struct cell *c)
         return space_protect(c->space, c->start, end, c->space == &kernel_space ? PT_GLOBAL : 0);
     if (strcmp(c->op, "remap") == 0) {
         for (u64 i = 0; i < c->pages; i++) {
-            err_t e = space_remap(c->space, c->start + i * PAGE_SIZE, remap_frame[i], PT_4K, PT_WRITE | PT_OWNED);
+            err_t e =
+                space_remap(c->space, c->start + i * PAGE_SIZE, remap_frame[i], PT_4K, PT_WRITE | PT_OWNED);
             if (e != ERR_OK)
                 return e;
         }
@@ -139,9 +142,9 @@ static const struct {
     const char *metric;
     enum tlb_phase from, to;
 } phases[] = {
-    {"phase.change", TLB_T_BEGIN, TLB_T_CHANGED},     {"phase.targets", TLB_T_CHANGED, TLB_T_TARGETS},
-    {"phase.post", TLB_T_TARGETS, TLB_T_POSTED},      {"phase.local", TLB_T_TARGETS, TLB_T_LOCAL},
-    {"phase.wait", TLB_T_TARGETS, TLB_T_WAITED},      {"phase.release", TLB_T_WAITED, TLB_T_RELEASED},
+    {"phase.change", TLB_T_BEGIN, TLB_T_CHANGED}, {"phase.targets", TLB_T_CHANGED, TLB_T_TARGETS},
+    {"phase.post", TLB_T_TARGETS, TLB_T_POSTED},  {"phase.local", TLB_T_TARGETS, TLB_T_LOCAL},
+    {"phase.wait", TLB_T_TARGETS, TLB_T_WAITED},  {"phase.release", TLB_T_WAITED, TLB_T_RELEASED},
 };
 
 static void measure_phases(struct cell *c)
@@ -186,8 +189,8 @@ static void measure(struct bench_run *b, struct cell *c)
     drains = counter_sum(counter_find("msg_interrupts")) - drains;
     icr = apic_icr_writes() - icr;
     if (!worked)
-        bench_refuse(b, "%s of %llu pages on %u CPUs by %s did not take effect", c->op, (unsigned long long)c->pages,
-                     c->cpus, c->policy->name);
+        bench_refuse(b, "%s of %llu pages on %u CPUs by %s did not take effect", c->op,
+                     (unsigned long long)c->pages, c->cpus, c->policy->name);
     else if (flushes() - flushed < (u64)clock.done * c->cpus && !c->policy->control)
         bench_refuse(b, "%s of %llu pages on %u CPUs by %s: some CPU has not flushed", c->op,
                      (unsigned long long)c->pages, c->cpus, c->policy->name);
@@ -201,7 +204,8 @@ static void measure(struct bench_run *b, struct cell *c)
 static const char *const op_names[] = {"unmap", "protect", "remap", "kernel"};
 
 /* All policies of one row: a line of the table. */
-static void row(struct bench_run *b, struct cell *c, const struct shootdown_policy *const *policies, u32 count)
+static void row(struct bench_run *b, struct cell *c, const struct shootdown_policy *const *policies,
+                u32 count)
 {
     const struct shootdown_policy *before = shootdown_policy();
     u64 first = 0;
@@ -230,9 +234,11 @@ static vaddr_t kernel_tables(void)
         if (!reserved)
             return 0;
         base = ALIGN_UP(reserved, TABLE_BYTES);
-        must_work(space_map_fresh(&kernel_space, base, 1, PT_WRITE | PT_GLOBAL, FRAME_OWNER_KERNEL), "an anchor page");
-        must_work(space_map_fresh(&kernel_space, base + ANCHOR_OFFSET, 1, PT_WRITE | PT_GLOBAL, FRAME_OWNER_KERNEL),
+        must_work(space_map_fresh(&kernel_space, base, 1, PT_WRITE | PT_GLOBAL, FRAME_OWNER_KERNEL),
                   "an anchor page");
+        must_work(
+            space_map_fresh(&kernel_space, base + ANCHOR_OFFSET, 1, PT_WRITE | PT_GLOBAL, FRAME_OWNER_KERNEL),
+            "an anchor page");
     }
     return base;
 }
@@ -242,7 +248,8 @@ static void grid(struct bench_run *b, struct space *user, const char *op)
     const struct shootdown_policy *policies[16];
     u32 count = 0;
     TABLE_FOREACH (policy, struct shootdown_policy, p)
-        if (count < ARRAY_SIZE(policies) && (shootdown_policy_chosen() ? p == shootdown_policy() : !p->control) &&
+        if (count < ARRAY_SIZE(policies) &&
+            (shootdown_policy_chosen() ? p == shootdown_policy() : !p->control) &&
             (!p->usable || p->usable()))
             policies[count++] = p;
 
@@ -259,16 +266,22 @@ static void grid(struct bench_run *b, struct space *user, const char *op)
     print("   (p50, and as a share of %s)\n", policies[0]->name);
 
     const struct bench_axis *cpus = bench_axis_cpus(), *pages = bench_axis_pages();
+    u32 left_out = 0;
     for (u32 i = 0; i < cpus->count; i++) {
         struct cell c = {.op = op, .cpus = (u32)cpus->value[i]};
         c.space = kernel ? &kernel_space : user;
         c.start = (kernel ? kernel_table : USER_TABLE) + RANGE_OFFSET;
         for (u32 j = 0; j < pages->count; j++) {
             c.pages = pages->value[j];
+            if (bench_out_of_time()) {
+                left_out++;
+                continue;
+            }
             responders.space = user;
             responders.start = c.start;
             responders.pages = c.pages;
             responders.busy = USER_TABLE;
+            responders.rounds_before = responders.round;
             err_t e = bench_occupy(c.cpus, responder_loop, &responders);
             if (e == ERR_OK)
                 row(b, &c, policies, count);
@@ -277,6 +290,8 @@ static void grid(struct bench_run *b, struct space *user, const char *op)
             bench_release(c.cpus);
         }
     }
+    if (left_out)
+        print("  %u rows of %s left out: the time is up (bench_limit=)\n", left_out, op);
 }
 
 static void run(struct bench_run *b)
@@ -284,7 +299,8 @@ static void run(struct bench_run *b)
     struct space *user;
     must_work(space_create(&user), "a space");
     must_work(space_map_fresh(user, USER_TABLE, 1, PT_WRITE, FRAME_OWNER_USER), "the busy page");
-    must_work(space_map_fresh(user, USER_TABLE + ANCHOR_OFFSET, 1, PT_WRITE, FRAME_OWNER_USER), "the anchor page");
+    must_work(space_map_fresh(user, USER_TABLE + ANCHOR_OFFSET, 1, PT_WRITE, FRAME_OWNER_USER),
+              "the anchor page");
     space_load(user);
     for (u32 i = 0; i < ARRAY_SIZE(op_names); i++)
         if (bench_axis_has_op(op_names[i]))

@@ -1,11 +1,11 @@
 ; An application processor's (AP's) way from the SIPI to its first C function.
 ;
-; smp/bringup.c copies trampoline_start .. trampoline_end to a page below 1 MiB, fills in the segment of the first jump and
-; struct ap_params (lib/ap_params.h) at the end, fills the rest of the page with INT3, and sends INIT and SIPI to all APs.
-; They run here all at once: nobody has a stack yet, and what one of them stores into the page, every other one stores too.
+; smp/bringup.c copies trampoline_start .. trampoline_end to a page below 1 MiB, fills in the segment of the first jump
+; and struct ap_params (lib/ap_params.h) at the end, fills the rest of the page with INT3, and sends INIT and SIPI to
+; all APs. They run here all at once: nobody has a stack yet, and what one stores into the page, every other one stores.
 ;
 ; Enters: 16-bit real mode at the first byte, CS:IP = yz00:0000 or, on some CPUs, y000:z000 for the page 000yz000; after
-;         INIT, so interrupts are off, CR0 = ET alone or with CD and NW, EFER = 0 (SDM volume 3A, table 10-1, section 9.4).
+;         INIT, so interrupts are off, CR0 = ET with or without CD and NW, EFER = 0 (SDM volume 3A, section 9.4).
 ; Leaves: to entry(cpu) in C at its kernel address: 64-bit mode, the kernel's own tables (final_cr3), CR0, CR4 and EFER
 ;         exactly as given, its own stack, interrupts off, RDI = cpu, a GDT with CODE_SELECTOR and DATA_SELECTOR; an IDT
 ;         that knows NMIs only; GS base unset. Never returns.
@@ -32,8 +32,8 @@ section .rodata
 
 bits 16
 trampoline_start:
-    db 0xea                             ; JMP ptr16:16 makes CS:IP = yz00:0005 out of either form. Opcode and place of the
-    dw IN_PAGE(real_mode)               ; segment are the instruction's format (SDM volume 2, JMP), which bringup.c checks
+    db 0xea                             ; JMP ptr16:16 makes CS:IP = yz00:0005 out of either form. bringup.c relies on
+    dw IN_PAGE(real_mode)               ; its format (SDM volume 2, JMP), and checks the opcode
     dw 0                                ; segment: page / 16, filled in with the copy
 real_mode:
     cli
@@ -124,7 +124,7 @@ early_idt_pointer:
 
 section .data
     align 16
-early_idt:                              ; vectors 0 and 1 not present. The handler's address cannot be split by the linker:
+early_idt:                              ; vectors 0 and 1 not present. The linker cannot split the handler's address:
     times NMI_VECTOR * 16 db 0          ; each AP stores it, the same value
 .nmi_low:
     dw 0
@@ -144,8 +144,8 @@ parking_stack_top:
 section .text
 bits 64
 ap_kernel_half:
-    ; An NMI from here to the AP's own IDT, and on a parked CPU, can only be a panic that stops everybody: the handler is
-    ; the parking place. All of them push their frames to one place; nobody reads them.
+    ; An NMI from here to the AP's own IDT, and on a parked CPU, can only be a panic that stops everybody: the handler
+    ; is the parking place. All of them push their frames to one place; nobody reads them.
     mov rsp, parking_stack_top
     lgdt [rel kernel_gdt_pointer]
     mov rax, ap_park

@@ -58,7 +58,8 @@ static struct roots find_roots(const struct boot_info *boot, struct acpi_info *o
     return r;
 }
 
-/* One entry of the list. Only the first table of each kind counts: firmware that lists a second MADT means the first. */
+/* One entry of the list. Only the first table of each kind counts: firmware that lists a second MADT means the
+ * first. */
 static void parse_table(paddr_t p, acpi_map_fn map, struct acpi_info *out, bool *have_dmar)
 {
     const u8 *signature = p.v && p.v < (1ull << 52) - ACPI_HEADER_BYTES ? map(p, ACPI_HEADER_BYTES) : NULL;

@@ -1,5 +1,5 @@
-/* ACPI tables: found, checked and read once at boot; nothing keeps a pointer into them. Pure parsers over a reader callback,
- * so that the host can feed them anything (ACPI 6.5, sections 5.2.5 to 5.2.12). */
+/* ACPI tables: found, checked and read once at boot; nothing keeps a pointer into them. Pure parsers over a reader
+ * callback, so that the host can feed them anything (ACPI 6.5, sections 5.2.5 to 5.2.12). */
 #pragma once
 
 #include "lib/boot_info.h"
@@ -10,8 +10,8 @@
 /* The longest table that is read. The largest seen are DSDTs of about 1 MiB; a length beyond this is a broken field. */
 #define ACPI_TABLE_MAX ((u64)(4 * MIB))
 
-/* Maps physical memory for reading; NULL if that cannot be. Called with 1 .. ACPI_TABLE_MAX bytes, and never across the end
- * of the 52-bit physical address space. */
+/* Maps physical memory for reading; NULL if that cannot be. Called with 1 .. ACPI_TABLE_MAX bytes, and never
+ * across the end of the 52-bit physical address space. */
 typedef const void *(*acpi_map_fn)(paddr_t p, u64 bytes);
 
 struct acpi_info {

@@ -1,4 +1,5 @@
-/* The FADT: PM timer, power-off and reset (ACPI 6.5, section 5.2.9). Any revision: fields that an old table lacks read as 0. */
+/* The FADT: PM timer, power-off and reset (ACPI 6.5, section 5.2.9). Any revision: fields that an old table lacks
+ * read as 0. */
 #include "kernel/acpi_table.h"
 
 /* Byte offsets in the FADT; the X_ fields came with ACPI 2.0 and are generic addresses of 12 bytes. */

@@ -1,5 +1,5 @@
-/* The MADT: which CPUs there are (ACPI 6.5, section 5.2.12). Types 0 and 9 are taken in one pass in table order, because
- * firmware in x2APIC mode lists ids below 255 as type 0 and mixes both. */
+/* The MADT: which CPUs there are (ACPI 6.5, section 5.2.12). Types 0 and 9 are taken in one pass in table order,
+ * because firmware in x2APIC mode lists ids below 255 as type 0 and mixes both. */
 #include "kernel/acpi_table.h"
 
 enum madt_type { MADT_LAPIC = 0, MADT_LAPIC_ADDRESS = 5, MADT_X2APIC = 9, MADT_WAKEUP = 16 };
@@ -103,8 +103,8 @@ void acpi_parse_madt(const u8 *table, u64 len, struct acpi_info *out)
     u64 at = MADT_FIRST_ENTRY;
     while (at < t.len) {
         u64 left = t.len - at, size = acpi_u8(&t, at + 1);
-        if (size < 2 ||
-            size > left) { /* an entry has type and length at least; without a length there is no next one */
+        /* An entry has a type and a length at least, and without a good length there is no next one. */
+        if (size < 2 || size > left) {
             acpi_note(out,
                       "MADT: entry at offset %lu says it has %lu bytes, %lu are left; the rest is ignored",
                       at, size, left);

@@ -1,7 +1,9 @@
-/* \_S5: the two numbers that PM1a_CNT and PM1b_CNT take to switch the machine off (ACPI 6.5, sections 7.3.4.6 and 20.2).
+/* \_S5: the two numbers that PM1a_CNT and PM1b_CNT take to switch the machine off (ACPI 6.5, sections 7.3.4.6, 20.2).
  *
  * Every firmware defines it as Name (\_S5, Package () {a, b, ...}) with constants, so that its bytes can be recognised
- * without an AML interpreter:  NameOp ['\'] "_S5_" PackageOp PkgLength NumElements constant constant ...  */
+ * without an AML interpreter:
+ *
+ *     NameOp ['\'] "_S5_" PackageOp PkgLength NumElements constant constant ... */
 #include "kernel/acpi_table.h"
 
 enum aml {

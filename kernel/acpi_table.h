@@ -17,8 +17,8 @@ struct acpi_table {
          ? (void)format((out)->notes[(out)->note_count++], ACPI_NOTE_BYTES, __VA_ARGS__)                     \
          : (void)(out)->notes_lost++)
 
-/* Little-endian fields. One that lies beyond the end reads as 0, which is what ACPI gives a field that a table of an older
- * revision lacks. */
+/* Little-endian fields. One that lies beyond the end reads as 0, which is what ACPI gives a field that a table of
+ * an older revision lacks. */
 static inline u64 acpi_field(const struct acpi_table *t, u64 offset, u32 bytes)
 {
     u64 v = 0;
@@ -62,8 +62,8 @@ static inline bool acpi_signature_is(const u8 *bytes, const char *signature)
     return true;
 }
 
-/* Checks signature, length (at least `min`, at most `avail`) and checksum of a table whose `avail` bytes are readable. True:
- * *t is the table. False: a note says what was wrong. */
+/* Checks signature, length (at least `min`, at most `avail`) and checksum of a table whose `avail` bytes are
+ * readable. True: *t is the table. False: a note says what was wrong. */
 bool acpi_table_check(const u8 *bytes, u64 avail, const char *signature, u64 min, struct acpi_table *t,
                       struct acpi_info *out);
 /* Maps and checks the table at p. False: a note says what was wrong. */

@@ -37,7 +37,8 @@ static u64 gcd(u64 a, u64 b)
     return a;
 }
 
-/* In an emulator that steps the TSC by turns, a fixed loop would see multiples of its own length: so the length varies. */
+/* In an emulator that steps the TSC by turns, a fixed loop would see multiples of its own length: so the length
+ * varies. */
 static u64 measure_step(void)
 {
     u64 step = 0, last = rdtsc();
@@ -68,7 +69,8 @@ static void add(struct readings *all, const char *source, u64 hz, bool measured)
         all->r[all->n++] = (struct clock_reading){source, hz, measured};
 }
 
-/* A claim that the PM timer confirms needs no third source: the PIT, which recent machines switch off, is left alone. */
+/* A claim that the PM timer confirms needs no third source: the PIT, which recent machines switch off, is left
+ * alone. */
 static void ask_sources(struct readings *all, const struct acpi_info *acpi)
 {
     u32 confirmed_by;

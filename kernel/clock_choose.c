@@ -1,5 +1,5 @@
-/* Which frequency to believe. Measured time wins over a claim that contradicts it, because waits are meant for devices and
- * people: Bochs claims 1.5 GHz by CPUID and runs its clocks as if 100 million ticks were a second. */
+/* Which frequency to believe. Measured time wins over a claim that contradicts it, because waits are meant for
+ * devices and people: Bochs claims 1.5 GHz by CPUID and runs its clocks as if 100 million ticks were a second. */
 #include "kernel/clock_choose.h"
 
 bool clock_agree(u64 a, u64 b)
@@ -28,9 +28,9 @@ static u64 window_hz(const struct clock_window *w, u64 ref_hz)
     return w->tsc * ref_hz / w->ref;
 }
 
-/* Reading the reference takes a microsecond on hardware; under an emulator the host may take the CPU away in between for
- * milliseconds. A window's ends are known to within `doubt`, so the crisp windows are the good ones. Among them the median
- * is safe even from a reference that wrapped unseen in a few. */
+/* Reading the reference takes a microsecond on hardware; under an emulator the host may take the CPU away in
+ * between for milliseconds. A window's ends are known to within `doubt`, so the crisp windows are the good ones.
+ * Among them the median is safe even from a reference that wrapped unseen in a few. */
 u64 clock_windows_hz(struct clock_window *w, u32 n, u64 ref_hz)
 {
     u64 best = ~0ull;

@@ -2,8 +2,8 @@
 #pragma once
 #include "lib/types.h"
 
-/* Sources that differ by more than this contradict each other. Measuring against the PM timer or the PIT for 2.5 ms is good
- * to about 0.1 % on hardware, and to 1 % on an emulator whose host is busy. */
+/* Sources that differ by more than this contradict each other. Measuring against the PM timer or the PIT for 2.5
+ * ms is good to about 0.1 % on hardware, and to 1 % on an emulator whose host is busy. */
 #define CLOCK_AGREE_PERCENT 2u
 /* What lib/wait.c can compute with, and more than any x86 machine or emulator has shown. */
 #define CLOCK_HZ_MIN 1000000ull
@@ -17,9 +17,10 @@ struct clock_reading {
 
 bool clock_agree(u64 hz_a, u64 hz_b);
 
-/* Readings in order of trust: the first that an independent one confirms; if there is none, the first measured one; if nothing
- * was measured, the first. Independent: another one, and one of the two was measured (what CPUID says in two leaves is one
- * claim). Returns its index, n if n is 0; *confirmed_by is the confirming one's index, or n. */
+/* Readings in order of trust: the first that an independent one confirms; if there is none, the first measured
+ * one; if nothing was measured, the first. Independent: another one, and one of the two was measured (what CPUID
+ * says in two leaves is one claim). Returns its index, n if n is 0; *confirmed_by is the confirming one's index,
+ * or n. */
 u32 clock_choose(const struct clock_reading *r, u32 n, u32 *confirmed_by);
 
 /* One comparison of the TSC with a reference clock. */

@@ -4,8 +4,8 @@
 #include "kernel/clock_choose.h"
 #include "lib/wait.h"
 
-/* SDM volume 2, CPUID leaf 15h: TSC = crystal (ECX, Hz) * EBX / EAX. Without the crystal's frequency (ECX 0) the ratio alone is
- * worth nothing. */
+/* SDM volume 2, CPUID leaf 15h: TSC = crystal (ECX, Hz) * EBX / EAX. Without the crystal's frequency (ECX 0) the
+ * ratio alone is worth nothing. */
 u64 clock_cpuid_15h(void)
 {
     if (cpuid(0, 0).eax < 0x15)
@@ -69,8 +69,8 @@ static u32 reference_since(const struct reference *r, u32 start, u32 now)
     return (r->down ? start - now : now - start) & r->mask;
 }
 
-/* Eight windows of 2.5 ms: enough for a median, and each long against the microsecond that a reading takes. Nothing assumes
- * that time runs smoothly between the ends of a window, nor that a window is exactly that long. */
+/* Eight windows of 2.5 ms: enough for a median, and each long against the microsecond that a reading takes.
+ * Nothing assumes that time runs smoothly between the ends of a window, nor that a window is exactly that long. */
 #define WINDOWS         8u
 #define WINDOWS_PER_S   400u
 #define STANDS_STILL_US 10000u /* by the 4 GHz guess, so at least 10 ms: four windows */
@@ -114,8 +114,8 @@ u64 clock_measure_pm_timer(const struct acpi_info *acpi)
     return measure(&r);
 }
 
-/* Intel 8254 data sheet. Channel 2 counts down from 65536 at 1.193182 MHz in mode 2 (reloads by itself, so wraps after 55 ms)
- * while its gate, bit 0 of port 61h, is on. Bit 1 of that port would send its output to the speaker. */
+/* Intel 8254 data sheet. Channel 2 counts down from 65536 at 1.193182 MHz in mode 2 (reloads by itself, so wraps
+ * after 55 ms) while its gate, bit 0 of port 61h, is on. Bit 1 of that port would send its output to the speaker. */
 #define PIT_CHANNEL_2       0x42
 #define PIT_COMMAND         0x43
 #define PIT_GATE            0x61

@@ -22,7 +22,10 @@
 
 static struct acpi_info acpi;
 
-static const void *map_firmware_table(paddr_t p, u64 bytes) { return kmap_phys(p, bytes, PT_READ); }
+static const void *map_firmware_table(paddr_t p, u64 bytes)
+{
+    return kmap_phys(p, bytes, PT_READ);
+}
 
 static void log_notes(const char *from, const char (*notes)[112], u32 count)
 {
@@ -46,26 +49,27 @@ static NORETURN void run(void)
 
 NORETURN void kmain(const struct boot_info *boot)
 {
-    console_init();                /* text from here on */
-    trap_init();                   /* faults are reported from here on */
+    console_init(); /* text from here on */
+    trap_init();    /* faults are reported from here on */
     log_notes("boot information", boot->notes, boot->note_count);
     if (boot->fatal)
         panic("the boot information is unusable; boot through GRUB's multiboot2 command");
-    cmdline_parse(boot->cmdline);  /* before anything that it can switch */
-    features_init();               /* CPUID, less what was switched off */
-    features_init_cpu();           /* control registers, PAT */
-    frame_init(boot);              /* memory that is free */
-    kmap_init(boot);               /* the final kernel tables: no identity map, W^X */
-    page_fault_init();             /* stale entries are explained from here on */
+    cmdline_parse(boot->cmdline); /* before anything that it can switch */
+    features_init();              /* CPUID, less what was switched off */
+    features_init_cpu();          /* control registers, PAT */
+    machine_init(boot);           /* what only the boot information knows */
+    frame_init(boot);             /* memory that is free */
+    kmap_init(boot);              /* the final kernel tables: no identity map, W^X */
+    page_fault_init();            /* stale entries are explained from here on */
     acpi_parse(boot, map_firmware_table, &acpi);
     log_notes("ACPI", acpi.notes, acpi.note_count);
     power_init(&acpi);
-    clock_init(&acpi);             /* TSC frequency: waits are in real time from here on */
-    cpus_prepare(&acpi);           /* per-CPU memory, own APIC, messages */
+    clock_init(&acpi);   /* TSC frequency: waits are in real time from here on */
+    cpus_prepare(&acpi); /* per-CPU memory, own APIC, messages */
     clock_init_apic_timer();
     irq_enable();
-    cpus_start(boot);              /* all the others, in parallel */
-    oracle_init();                 /* can a stale translation be seen here? */
+    cpus_start(boot); /* all the others, in parallel */
+    oracle_init();    /* can a stale translation be seen here? */
     machine_print(oracle_summary());
     run();
 }

@@ -14,7 +14,11 @@ static bool explain(struct trap_frame *f, vaddr_t address)
 {
     if (f->error & FAULT_RESERVED)
         return false;
-    return space_fault_is_stale(address, f->error & FAULT_WRITE, f->error & FAULT_FETCH, f->error & FAULT_USER);
+    return space_fault_is_stale(address, f->error & FAULT_WRITE, f->error & FAULT_FETCH,
+                                f->error & FAULT_USER);
 }
 
-void page_fault_init(void) { trap_page_fault_hook = explain; }
+void page_fault_init(void)
+{
+    trap_page_fault_hook = explain;
+}

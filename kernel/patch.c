@@ -62,9 +62,7 @@ static bool call_all(const cpumask_t *others)
     struct wait w = WAIT("the other CPUs to stop for a change of code", wait_ms(RENDEZVOUS_LIMIT_MS));
     cpumask_t left = *others, full;
     while (!cpumask_empty(&left)) {
-        preempt_disable();
         msg_post_mask(&left, &m, &full);
-        preempt_enable();
         left = full;
         if (!wait_spin(&w))
             return false;
@@ -109,6 +107,7 @@ err_t patch_set(enum patch_key key, bool on)
         if (!wait_spin(&w))
             return ERR_TIMEOUT;
     round++;
+    preempt_disable(); /* from the first post to the wait: the lines are this CPU's */
     bool all = call_all(&others);
     if (all) {
         irq_disable();
@@ -121,6 +120,7 @@ err_t patch_set(enum patch_key key, bool on)
     let_go();
     /* A CPU that comes only now finds its round over and passes through. */
     err_t e = msg_wait_mask(&others);
+    preempt_enable();
     /* orders: the end of this round before the next one's beginning; pairs with: kernel/patch.c:patch_set (exchange);
      * else: the next one could begin before this one has let the others go. */
     atomic_store_release(&busy, 0);

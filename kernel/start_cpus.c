@@ -79,7 +79,8 @@ void cpus_prepare(const struct acpi_info *acpi)
     u64 pages = ALIGN_UP(msg_memory_size(), PAGE_SIZE) / PAGE_SIZE;
     void *lines = kmap_pages(pages, FRAME_OWNER_KERNEL);
     if (!lines)
-        panic("no memory for %u x %u message lines (%llu pages)", cpu_count(), cpu_count(), (unsigned long long)pages);
+        panic("no memory for %u x %u message lines (%llu pages)", cpu_count(), cpu_count(),
+              (unsigned long long)pages);
     msg_init(lines);
     smp_cpu_online();
     space_init_cpu();
@@ -105,12 +106,14 @@ u32 cpus_start(const struct boot_info *boot)
 
     paddr_t page = frame_low_page(), temp_root;
     if (paddr_is_none(page)) {
-        log_error("no usable page below 1 MiB for the start of the other %u CPUs: going on with one", cpu_count() - 1);
+        log_error("no usable page below 1 MiB for the start of the other %u CPUs: going on with one",
+                  cpu_count() - 1);
         return 1;
     }
     err_t e = kmap_ap_root(page, &temp_root);
     if (e != ERR_OK) {
-        log_error("no tables below 4 GiB for the start of the other CPUs (%s): going on with one", err_name(e));
+        log_error("no tables below 4 GiB for the start of the other CPUs (%s): going on with one",
+                  err_name(e));
         return 1;
     }
     start.trampoline = boot->trampoline;

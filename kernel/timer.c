@@ -1,7 +1,7 @@
 /* One-shot calls by the local APIC timer.
  *
- * What decides is the deadline in TSC ticks: an interrupt that comes before it (the timer holds 32 bits only, the calibration
- * may be off, an earlier setting may have been pending) only sets the timer again. */
+ * What decides is the deadline in TSC ticks: an interrupt that comes before it (the timer holds 32 bits only, the
+ * calibration may be off, an earlier setting may have been pending) only sets the timer again. */
 #include "kernel/timer.h"
 
 #include "apic/apic.h"

@@ -1,8 +1,9 @@
 /* The local APIC timer's frequency, against the TSC.
  *
- * Reading its current count twice tells, with ends as crisp as a register read. But QEMU under -icount ends with "Bad icount
- * read" when that register is read in x2APIC mode. There the timer is let run down instead, and the TSC taken when its interrupt
- * arrives: exact under -icount, where time is counted in instructions, and bad wherever a busy host delays the interrupt. */
+ * Reading its current count twice tells, with ends as crisp as a register read. But QEMU under -icount ends with
+ * "Bad icount read" when that register is read in x2APIC mode. There the timer is let run down instead, and the
+ * TSC taken when its interrupt arrives: exact under -icount, where time is counted in instructions, and bad
+ * wherever a busy host delays the interrupt. */
 #include "apic/apic.h"
 #include "kernel/clock.h"
 #include "kernel/timer.h"
@@ -13,8 +14,8 @@
 
 u64 apic_timer_hz;
 
-/* Under -icount the TSC counts virtual nanoseconds, so it was measured as 1 GHz; else TCG shows the host's. A host with a
- * TSC of 1 GHz gets the second method too, and a coarser result when busy. */
+/* Under -icount the TSC counts virtual nanoseconds, so it was measured as 1 GHz; else TCG shows the host's. A host
+ * with a TSC of 1 GHz gets the second method too, and a coarser result when busy. */
 static bool may_be_icount(void)
 {
     return emulator == EMULATOR_TCG && tsc_hz > 990000000 && tsc_hz < 1010000000;
@@ -42,8 +43,8 @@ static struct moment crispest_moment(void)
     return best;
 }
 
-/* 0 if it does not count. Time need not run smoothly between the two ends; if the host disturbed all readings at one of them,
- * it is tried again, and the crispest of three counts. */
+/* 0 if it does not count. Time need not run smoothly between the two ends; if the host disturbed all readings at
+ * one of them, it is tried again, and the crispest of three counts. */
 static u64 measure_by_count(void)
 {
     u64 best_hz = 0, best_doubt = ~0ull;
@@ -88,8 +89,8 @@ static u64 time_shot(u32 count)
     return MAX(atomic_load_relaxed(&fired_at) - start, 1);
 }
 
-/* Grows by 4 until a shot takes 2 ms, beside which entering a handler is nothing. A timer that makes 2^26 counts in less
- * would run at over 30 GHz. */
+/* Grows by 4 until a shot takes 2 ms, beside which entering a handler is nothing. A timer that makes 2^26 counts
+ * in less would run at over 30 GHz. */
 static u64 measure_by_interrupt(void)
 {
     u64 took, enough = tsc_from_us(2000);

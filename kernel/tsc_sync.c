@@ -7,8 +7,8 @@
  *     sees it          <----------  reply = round
  *     after = TSC
  *
- * With counters in step, before <= stamp <= after. A stamp outside proves that they differ, by at least the distance; that is
- * the warp. The quickest round trip bounds the offset to half its length. */
+ * With counters in step, before <= stamp <= after. A stamp outside proves that they differ, by at least the
+ * distance; that is the warp. The quickest round trip bounds the offset to half its length. */
 #include "kernel/tsc_sync.h"
 
 #include "kernel/command.h"
@@ -20,8 +20,9 @@
 #include "lib/wait.h"
 #include "smp/cpus.h"
 
-/* Round trips: each may be disturbed, the quickest of 64 is good. A host or hypervisor that shares out time slices makes some
- * last milliseconds: then fewer do after 5 ms if a good one was among them, and after 20 ms whatever there is. */
+/* Round trips: each may be disturbed, the quickest of 64 is good. A host or hypervisor that shares out time slices
+ * makes some last milliseconds: then fewer do after 5 ms if a good one was among them, and after 20 ms whatever
+ * there is. */
 #define ROUNDS        64u
 #define ROUNDS_US     5000u
 #define ROUNDS_MAX_US 20000u
@@ -78,8 +79,8 @@ static bool round_trip(struct exchange *x, u32 round, struct tsc_probe *p)
 {
     struct wait w = WAIT("a CPU's time stamp", wait_ms(REPLY_MS));
     u64 before = rdtsc_ordered();
-    /* orders: what the other CPU reads of this round, before the request; pairs with: kernel/tsc_sync.c:answer (acquire);
-     * else: it could answer with the skew of an earlier probe. */
+    /* orders: what the other CPU reads of this round, before the request; pairs with: kernel/tsc_sync.c:answer
+     * (acquire); else: it could answer with the skew of an earlier probe. */
     atomic_store_release(&x->request, round);
     /* orders: reading the stamp after the reply; pairs with: kernel/tsc_sync.c:answer (release);
      * else: we would read the stamp of an earlier round. */
@@ -133,7 +134,8 @@ static bool known_well(const struct tsc_sync *s)
     return s->max_doubt <= tsc_from_us(IN_STEP_DOUBT_US);
 }
 
-/* Every other CPU, or TSC_SYNC_CPUS_MAX of them: the k-th of m is taken when k * max / m reaches the next whole number. */
+/* Every other CPU, or TSC_SYNC_CPUS_MAX of them: the k-th of m is taken when k * max / m reaches the next whole
+ * number. */
 static void choose(const cpumask_t *online, cpumask_t *chosen)
 {
     u32 m = cpumask_count(online) - 1, k = 0;

@@ -1,16 +1,17 @@
-/* Whether the CPUs' time-stamp counters show the same time: what decides if a time taken on one CPU may be compared with one
- * taken on another. Measured by round trips over one cache line between CPU 0 and each of the others. */
+/* Whether the CPUs' time-stamp counters show the same time: what decides if a time taken on one CPU may be
+ * compared with one taken on another. Measured by round trips over one cache line between CPU 0 and each of the
+ * others. */
 #pragma once
 #include "lib/types.h"
 
-/* CPUs compared with CPU 0 at most; on larger machines as many are chosen, evenly spread over the indices. Where one package's
- * counters are reset apart, whole packages differ, so that a sample shows it. */
+/* CPUs compared with CPU 0 at most; on larger machines as many are chosen, evenly spread over the indices. Where
+ * one package's counters are reset apart, whole packages differ, so that a sample shows it. */
 #define TSC_SYNC_CPUS_MAX 16u
 
 struct tsc_probe {
     s64 offset; /* this CPU's counter less CPU 0's, in ticks, true to within `doubt` */
     u64 doubt;  /* half the quickest round trip */
-    u64 warp; /* ticks by which a stamp lay outside the round trip that enclosed it: not 0 only if the counters differ */
+    u64 warp; /* ticks by which a stamp lay outside the round trip that enclosed it: nonzero proves that they differ */
     u64 adjust; /* its IA32_TSC_ADJUST; 0 if there is none */
     u32 rounds; /* round trips made, at least 1 */
 };
@@ -24,11 +25,11 @@ struct tsc_sync {
     bool failed;         /* a CPU did not answer, or was busy: nothing can be said */
 };
 
-/* Measures all chosen CPUs and logs a line. A few microseconds a CPU on hardware, at most about 20 ms where a busy host disturbs
- * it. CPU 0, THREAD, workers idle. */
+/* Measures all chosen CPUs and logs a line. A few microseconds a CPU on hardware, at most about 20 ms where a busy
+ * host disturbs it. CPU 0, THREAD, workers idle. */
 struct tsc_sync tsc_sync_measure(void);
-/* The last measurement found every compared CPU in step: no warp, and offsets known to within 100 us. False before the first.
- * Any context. */
+/* The last measurement found every compared CPU in step: no warp, and offsets known to within 100 us. False before
+ * the first. Any context. */
 bool tsc_is_synchronised(void);
 
 /* One CPU; `skew` is added to its stamps, so that a test can see a warp found. ERR_EXIST: it has

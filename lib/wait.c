@@ -4,7 +4,8 @@
 u64 tsc_hz;
 u32 wait_scale = 1;
 
-/* Above every x86 CPU's time-stamp frequency, so that a limit computed before calibration is too long, never too short. */
+/* Above every x86 CPU's time-stamp frequency, so that a limit computed before calibration is too long, never too
+ * short. */
 #define TSC_HZ_GUESS 4000000000ull
 #define US_PER_S     1000000ull
 #define NS_PER_S     1000000000ull

@@ -81,12 +81,24 @@ static const struct shootdown_policy *strongest(void)
     return p;
 }
 
-const struct shootdown_policy *shootdown_policy(void) { return likely(in_force) ? in_force : strongest(); }
+const struct shootdown_policy *shootdown_policy(void)
+{
+    return likely(in_force) ? in_force : strongest();
+}
 
-bool shootdown_policy_chosen(void) { return chosen; }
+bool shootdown_policy_chosen(void)
+{
+    return chosen;
+}
 
-void shootdown_unsafe_allow(bool allow) { unsafe_allowed = allow; }
-bool shootdown_unsafe_allowed(void) { return unsafe_allowed; }
+void shootdown_unsafe_allow(bool allow)
+{
+    unsafe_allowed = allow;
+}
+bool shootdown_unsafe_allowed(void)
+{
+    return unsafe_allowed;
+}
 
 err_t shootdown_policy_set(const char *name)
 {
@@ -99,7 +111,8 @@ err_t shootdown_policy_set(const char *name)
     return ERR_OK;
 }
 
-const struct shootdown_policy *shootdown_route(const struct shootdown_policy *p, enum tlb_level need, bool kernel_range)
+const struct shootdown_policy *shootdown_route(const struct shootdown_policy *p, enum tlb_level need,
+                                               bool kernel_range)
 {
     /* A handler runs on kernel mappings itself, so on a kernel range nothing less than FLUSHED will do. */
     if (kernel_range && need < TLB_FLUSHED)
@@ -123,8 +136,10 @@ static const char *set_policy(const char *value)
         chosen = true;
         return NULL;
     }
-    int n = e == ERR_UNSUPPORTED ? format(allowed, sizeof(allowed), "%s needs unsafe=yes before it, or a feature that this "
-                                                                    "machine lacks; allowed:", value)
+    int n = e == ERR_UNSUPPORTED ? format(allowed, sizeof(allowed),
+                                          "%s needs unsafe=yes before it, or a feature that this "
+                                          "machine lacks; allowed:",
+                                          value)
                                  : format(allowed, sizeof(allowed), "one of");
     TABLE_FOREACH (policy, struct shootdown_policy, p)
         if ((size_t)n < sizeof(allowed))
@@ -141,4 +156,5 @@ static const char *set_ceiling(const char *value)
     shootdown_ceiling = (u32)n;
     return NULL;
 }
-PARAM(ceiling, "ceiling", "ceiling=N: longer ranges are flushed whole (pages, 1 to 4096, default 33)", set_ceiling);
+PARAM(ceiling, "ceiling", "ceiling=N: longer ranges are flushed whole (pages, 1 to 4096, default 33)",
+      set_ceiling);

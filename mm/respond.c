@@ -77,7 +77,8 @@ void tlb_catch_up(const struct tlb_request *r)
     tlb_gen_t now = atomic_load_acquire(&s->gen);
     /* One by one only if this request is the very next change and the last: with a gap, entries that nobody names here would
      * be published as forgotten; with more to come, one flush of everything serves all of them. */
-    if (r->level < TLB_WALKERS && r->gen == me->flushed + 1 && now == r->gen && r->pages <= shootdown_ceiling) {
+    if (r->level < TLB_WALKERS && r->gen == me->flushed + 1 && now == r->gen &&
+        r->pages <= shootdown_ceiling) {
         tlb_flush_range_local(r->start, r->pages, r->stride);
         publish(&me->entered, now);
         publish(&me->flushed, now);

@@ -14,8 +14,8 @@
 
 /* What holds on a target. Each level includes those below it. */
 enum tlb_level {
-    TLB_NONE,    /* nothing */
-    TLB_SENT,    /* the interrupt was written: enough for nothing, kept as the broken control */
+    TLB_NONE, /* nothing */
+    TLB_SENT, /* the interrupt was written: enough for nothing, kept as the broken control */
     TLB_ENTERED, /* in the handler, stores drained, payload copied, pending published; it will flush before it returns to
                     what it interrupted: enough to reuse plain frames */
     TLB_FLUSHED, /* leaf translations are gone */
@@ -64,10 +64,10 @@ struct tlb_times {
 struct tlb_ticket {
     struct tlb_request request;
     vaddr_t end;
-    enum tlb_level need;                   /* before parked memory may be released: on all of `must`, and here */
+    enum tlb_level need; /* before parked memory may be released: on all of `must`, and here */
     const struct shootdown_policy *policy; /* that serves it, after routing */
     bool here_done;                        /* this CPU has flushed, or has nothing of the space */
-    u32 parked_frames, parked_tables;      /* heads of lists through struct frame.next; TICKET_NO_FRAME: empty */
+    u32 parked_frames, parked_tables; /* heads of lists through struct frame.next; TICKET_NO_FRAME: empty */
     struct tlb_ticket *in_flight_next;
     cpumask_t must;    /* other CPUs that have to reach `need`; a policy may widen it, never narrow it */
     cpumask_t by_word; /* of these, told by the flush-everything word, because their line was full */
@@ -81,13 +81,15 @@ struct shootdown_policy {
     bool control;                          /* broken on purpose: needs unsafe=yes; release does not compare */
     bool (*usable)(void);                  /* NULL: on every machine */
     void (*prepare)(struct tlb_ticket *t); /* step 0, before the tables change, no lock held; NULL: nothing */
-    void (*post)(struct tlb_ticket *t);    /* steps 4 to 7: tell t->must and flush here, in the policy's order; interrupts on */
-    void (*wait)(struct tlb_ticket *t);    /* step 10: until the level holds that the policy waits for; interrupts on */
+    void (*post)(struct tlb_ticket *
+                     t); /* steps 4 to 7: tell t->must and flush here, in the policy's order; interrupts on */
+    void (*wait)(
+        struct tlb_ticket *t); /* step 10: until the level holds that the policy waits for; interrupts on */
 };
 TABLE_DECLARE(policy, struct shootdown_policy);
 #define SHOOTDOWN_POLICY(ident, summary_, ...)                                                               \
-    TABLE_ENTRY(policy, struct shootdown_policy, policy_##ident) = {                                         \
-        .name = #ident, .summary = summary_, __VA_ARGS__}
+    TABLE_ENTRY(policy, struct shootdown_policy,                                                             \
+                policy_##ident) = {.name = #ident, .summary = summary_, __VA_ARGS__}
 
 /* The policy in force: policy= on the command line, `policy` at the prompt; concurrent by default. */
 const struct shootdown_policy *shootdown_policy(void);
@@ -100,7 +102,8 @@ err_t shootdown_policy_set(const char *name) MUST_CHECK;
 void shootdown_unsafe_allow(bool allow);
 bool shootdown_unsafe_allowed(void);
 /* The policy that serves `need` on a range of the given space under policy p: p itself, or the stronger path. */
-const struct shootdown_policy *shootdown_route(const struct shootdown_policy *p, enum tlb_level need, bool kernel_range);
+const struct shootdown_policy *shootdown_route(const struct shootdown_policy *p, enum tlb_level need,
+                                               bool kernel_range);
 
 /* ---- for policies: the pieces of a shootdown ---- */
 
@@ -141,4 +144,5 @@ DECLARE_PERCPU(struct tlb_times, shootdown_times);
 
 /* Ranges of more pages than this are flushed whole: ceiling= on the command line, 1 .. 4096. */
 extern u32 shootdown_ceiling;
-#define SHOOTDOWN_CEILING_DEFAULT 33u /* Linux's figure: 33 INVLPGs of about 100 ns cost what refilling a TLB does */
+#define SHOOTDOWN_CEILING_DEFAULT                                                                            \
+    33u /* Linux's figure: 33 INVLPGs of about 100 ns cost what refilling a TLB does */

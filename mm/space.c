@@ -48,7 +48,8 @@ static void space_fill(struct space *s, paddr_t root, struct tlb_cpu *cpu)
     s->pt.root = root;
     s->pt.pool = &s->pool;
     s->cpu = cpu;
-    s->gen = 1; /* above the 0 of the published words, so that a CPU that never loaded it has reached nothing */
+    s->gen =
+        1; /* above the 0 of the published words, so that a CPU that never loaded it has reached nothing */
 }
 
 err_t space_create(struct space **out)
@@ -94,7 +95,10 @@ void space_destroy(struct space *s)
     frame_free(virt_to_phys(s));
 }
 
-struct space *space_loaded(void) { return this_cpu(tlb_loaded); }
+struct space *space_loaded(void)
+{
+    return this_cpu(tlb_loaded);
+}
 
 void space_load(struct space *s)
 {
@@ -155,7 +159,8 @@ void space_init(void)
     u64 bytes = cpu_count() * sizeof(struct tlb_cpu);
     struct tlb_cpu *cpu = kmap_pages(ALIGN_UP(bytes, PAGE_SIZE) / PAGE_SIZE, FRAME_OWNER_KERNEL);
     if (!cpu)
-        panic("no memory for the kernel space's %llu bytes of published generations", (unsigned long long)bytes);
+        panic("no memory for the kernel space's %llu bytes of published generations",
+              (unsigned long long)bytes);
     space_fill(&kernel_space, kernel_pt.root, cpu);
 }
 

@@ -19,7 +19,7 @@ struct space {
     struct tlb_ticket *in_flight; /* changes that have not been released yet */
     struct tlb_ticket *at_work;   /* the ticket that the lock holder fills */
     tlb_gen_t gen CACHE_ALIGNED;  /* raised by every change that someone must forget */
-    cpumask_t active;             /* CPUs that have it loaded: bit set before the load, cleared after the next one */
+    cpumask_t active; /* CPUs that have it loaded: bit set before the load, cleared after the next one */
 };
 
 extern struct space kernel_space;
@@ -30,7 +30,8 @@ void space_destroy(struct space *s);
 
 /* Maps [va, va+bytes) to pa. With PT_OWNED (4 KiB pages only) the frames become the mapping's. Waits first for any change still in flight in
  * that range. ERR_EXIST, ERR_NOMEM, ERR_RANGE, ERR_INVAL as pt_map_range. */
-err_t space_map(struct space *s, vaddr_t va, paddr_t pa, u64 bytes, enum pt_size max_size, u32 prot) MUST_CHECK;
+err_t space_map(struct space *s, vaddr_t va, paddr_t pa, u64 bytes, enum pt_size max_size,
+                u32 prot) MUST_CHECK;
 /* Maps fresh zeroed 4 KiB frames, owned. All or nothing. */
 err_t space_map_fresh(struct space *s, vaddr_t va, u64 pages, u32 prot, u16 owner) MUST_CHECK;
 /* Takes [start, end) away; owned frames are freed at release, empty tables at WALKERS. Absent pages are no error. */

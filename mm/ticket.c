@@ -77,8 +77,14 @@ static void park(u32 *list, paddr_t p)
     *list = (u32)(p.v >> PAGE_SHIFT);
 }
 
-void ticket_park_frame(struct tlb_ticket *t, paddr_t p) { park(&t->parked_frames, p); }
-void ticket_park_table(struct tlb_ticket *t, paddr_t p) { park(&t->parked_tables, p); }
+void ticket_park_frame(struct tlb_ticket *t, paddr_t p)
+{
+    park(&t->parked_frames, p);
+}
+void ticket_park_table(struct tlb_ticket *t, paddr_t p)
+{
+    park(&t->parked_tables, p);
+}
 
 static void free_list(u32 *list)
 {
@@ -101,9 +107,11 @@ static COLD void wait_for_word(const struct space *s, cpu_t c, tlb_gen_t gen, en
     counter_inc(shootdown_late_words);
     while (!has_reached(s, c, gen, level))
         if (!wait_spin(&w))
-            panic("CPU %u (APIC id %u) has not reached %s of generation %llu: entered %llu, flushed %llu, walkers %llu", c,
-                  cpu_apic_id(c), tlb_level_name(level), (unsigned long long)gen, (unsigned long long)p->entered,
-                  (unsigned long long)p->flushed, (unsigned long long)p->walkers);
+            panic("CPU %u (APIC id %u) has not reached %s of generation %llu: entered %llu, flushed %llu, "
+                  "walkers %llu",
+                  c, cpu_apic_id(c), tlb_level_name(level), (unsigned long long)gen,
+                  (unsigned long long)p->entered, (unsigned long long)p->flushed,
+                  (unsigned long long)p->walkers);
 }
 
 /* Until every CPU of `who` has published the level, or has left the space and so cannot use an old entry before

@@ -1,7 +1,8 @@
 /* Starting the other CPUs (SDM volume 3A, section 9.4). Their side is boot/trampoline.asm.
  *
- * All are started at once: each step goes to every CPU before the next one begins, so that the waits (10 ms, 200 us, the
- * slowest CPU) are paid once, whatever the number. A CPU's way is the state of its slot, changed by LOCKed operations only:
+ * All are started at once: each step goes to every CPU before the next one begins, so that the waits (10 ms, 200
+ * us, the slowest CPU) are paid once, whatever the number. A CPU's way is the state of its slot, changed by LOCKed
+ * operations only:
  *
  *     OPEN ---- AP, in the trampoline ----> CLAIMED ---- AP, smp_cpu_online ----> ONLINE
  *       \---- boot CPU gives it up ----> CLOSED <---- boot CPU gives it up ----/
@@ -63,8 +64,8 @@ static const char *set_fault_ap(const char *value)
 }
 PARAM(fault_ap, "fault_ap", "fault_ap=N  test: CPU N never starts, 1 .. 511", set_fault_ap);
 
-/* An id that no CPU has and that can be sent to: the highest below the broadcast id that is free. In xAPIC mode there may
- * be none, if 255 CPUs exist; then sending to the broadcast id is refused by the driver's assertion. */
+/* An id that no CPU has and that can be sent to: the highest below the broadcast id that is free. In xAPIC mode
+ * there may be none, if 255 CPUs exist; then sending to the broadcast id is refused by the driver's assertion. */
 static apic_id_t absent_apic_id(void)
 {
     apic_id_t id = apic_is_x2apic ? APIC_ID_NONE - 1 : 0xfe;
@@ -126,8 +127,8 @@ static void send_all(const struct smp_start *s, u32 count)
     for (cpu_t c = 1; c < count; c++)
         apic_send_startup(slots[c].apic_id, s->page);
     delay_us(STARTUP_US);
-    /* A SIPI can be lost while firmware holds the CPU in system-management mode. A CPU that has started and whose claim we
-     * have just missed ignores the second one: only a CPU that waits for a SIPI takes it (SDM 9.4.3). */
+    /* A SIPI can be lost while firmware holds the CPU in system-management mode. A CPU that has started and whose
+     * claim we have just missed ignores the second one: only a CPU that waits for a SIPI takes it (SDM 9.4.3). */
     for (cpu_t c = 1; c < count; c++)
         if (!has_arrived(c))
             apic_send_startup(slots[c].apic_id, s->page);

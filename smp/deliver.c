@@ -81,6 +81,13 @@ void msg_ring_mask(const cpumask_t *set, bool nmi)
         msg_ring(c);
 }
 
+void msg_ring_word(u64 set, u32 flags)
+{
+    cpumask_t m;
+    m.w[0] = set;
+    msg_ring_mask(&m, flags & MSG_NMI);
+}
+
 /* The shorthand also reaches CPUs that have no index here: those beyond MAX_CPUS, and those that firmware has disabled.
  * They wait for a SIPI with their APIC software-disabled, where a fixed interrupt is not accepted (SDM volume 3A, sections
  * 9.4.3 and 11.4.7.2). A CPU that was started and did not arrive may be in any state: it keeps the set from being

@@ -8,42 +8,51 @@ COUNTER(msg_drained, "messages run");
 COUNTER(msg_interrupts, "message interrupts taken");
 COUNTER(msg_spurious, "message interrupts that found no pending word set");
 
+/* Out of line: the copy would cost the synchronous path registers, which it would have to save. */
+static NOINLINE void run_copied(struct msg_slot *s, cpu_t from)
+{
+    const struct msg_kind *kind = (const struct msg_kind *)(s->what & ~SLOT_FLAGS_MASK);
+    u64 copy[MSG_WORDS];
+    struct msg_in in = {.word = copy, .slot = s, .from = from, .acked = true};
+    msg_words_copy(copy, s->word);
+    slot_ack(s);
+    kind->fn(&in);
+}
+
 /* One line. `running` is published before the acknowledgement: whoever has seen that can see what is about to run (F4). */
 static ALWAYS_INLINE void run_line(struct msg_inbox *box, struct msg_slot *s, cpu_t from)
 {
     u64 what = s->what;
-    const struct msg_kind *kind = (const struct msg_kind *)(what & ~SLOT_FLAGS_MASK);
-    if (unlikely(!kind)) /* our own bit: a bare doorbell, served by the hooks */
+    if (unlikely(!what)) /* our own bit: a bare doorbell, served by the hooks */
         return;
     DEBUG_ASSERT(slot_posted(s) - atomic_load_relaxed(&s->acked) == 1, "a pending bit means one message");
-    struct msg_in in = {.word = s->word, .slot = s, .from = from};
-    u64 copy[MSG_WORDS];
+    const struct msg_kind *kind = (const struct msg_kind *)(what & ~SLOT_FLAGS_MASK);
     atomic_store_relaxed(&box->own.running, kind);
-    if (what & (MSG_ASYNC | MSG_OWN_ACK)) {
-        msg_words_copy(copy, s->word);
-        in.word = copy;
-        if (what & MSG_ASYNC)
-            msg_ack(&in);
+    if (what & MSG_ASYNC) {
+        run_copied(s, from);
+    } else {
+        struct msg_in in = {.word = s->word, .slot = s, .from = from, .acked = false};
+        kind->fn(&in);
+        if (likely(!in.acked))
+            slot_ack(s);
     }
-    kind->fn(&in);
-    msg_ack(&in);
     counter_inc(msg_drained);
 }
 
 static ALWAYS_INLINE bool drain_word(struct msg_inbox *box, enum msg_class class, u32 w)
 {
     u64 bits = inbox_take(&box->pending[class].word[w]);
-    if (!bits)
+    if (unlikely(!bits))
         return false;
     do {
-        cpu_t from = w * 64 + (u32)__builtin_ctzll(bits);
+        u64 from = (u64)__builtin_ctzll(bits) + w * 64;
         bits &= bits - 1;
-        run_line(box, &box->slot[from], from);
+        run_line(box, (struct msg_slot *)((char *)box->slot + from * sizeof(struct msg_slot)), (cpu_t)from);
     } while (bits);
     return true;
 }
 
-static NOINLINE bool drain_many_words(struct msg_inbox *box, enum msg_class class)
+static COLD bool drain_many_words(struct msg_inbox *box, enum msg_class class)
 {
     bool any = false;
     for (u32 w = 0; w < cpumask_words; w++)
@@ -68,15 +77,14 @@ static ALWAYS_INLINE bool drain_class(struct msg_inbox *box, enum msg_class clas
 void msg_drain(void)
 {
     struct msg_inbox *box = this_cpu(msg_self).inbox;
-    bool any = drain_class(box, MSG_CLASS_FIXED);
+    if (unlikely(!drain_class(box, MSG_CLASS_FIXED)))
+        counter_inc(msg_spurious);
     atomic_store_relaxed(&box->own.running, NULL);
     TABLE_FOREACH (doorbell_hook, struct doorbell_hook, h)
         h->fn();
     apic_eoi();
     atomic_store_relaxed(&box->own.drains, box->own.drains + 1);
     counter_inc(msg_interrupts);
-    if (unlikely(!any))
-        counter_inc(msg_spurious);
 }
 
 /* May interrupt msg_drain, or a sender anywhere: touches only its own class's words, and puts `running` back. */

@@ -3,7 +3,7 @@
  * The sender chooses when the line is free again: after the function has run (MSG_SYNC), or on entry, once the receiver
  * has copied the payload and published what it is about to do (MSG_ASYNC). The interrupt is only a doorbell. Nothing
  * points into the sender's stack, nothing is allocated, no lock is shared by senders. docs/messages.md has the protocol,
- * its fences and diagrams.
+ * its fences and diagrams. The static functions are in smp/post.h.
  *
  *   static void hello(struct msg_in *in) { this_cpu(greeted_by) = in->from; }
  *   MSG_KIND(hello_kind, hello);
@@ -20,20 +20,18 @@
 #include "smp/slot.h"
 
 enum msg_flags {
-    MSG_SYNC = 0,        /* acknowledged after the function has run */
-    MSG_ASYNC = 1u << 0, /* acknowledged on entry, before the function runs */
+    MSG_SYNC =
+        0, /* read in place; acknowledged after the function has run, or earlier, by the function itself */
     MSG_OWN_ACK =
-        1u << 1, /* the function acknowledges by itself, with msg_ack; what it forgot is done after it */
-    MSG_NMI = 1u << 2, /* delivered by NMI: the function runs in NMI context */
+        MSG_SYNC,        /* the same, and tells the reader that the function is known to call msg_ack early */
+    MSG_ASYNC = 1u << 0, /* copied and acknowledged on entry, before the function runs */
+    MSG_NMI = 1u << 1,   /* delivered by NMI: the function runs in NMI context */
 };
-_Static_assert((MSG_ASYNC | MSG_OWN_ACK | MSG_NMI) == SLOT_FLAGS_MASK,
-               "the flags travel below the kind's address");
+_Static_assert((MSG_ASYNC | MSG_NMI) == SLOT_FLAGS_MASK, "the flags travel below the kind's address");
 
 /* What a message function gets. Interrupts off; IPI context, or NMI context for MSG_NMI. It must return. */
 struct msg_in {
-    const u64 *
-        word; /* MSG_WORDS payload words: a copy for MSG_ASYNC and MSG_OWN_ACK, else the line itself, which is
-                        valid until the function acknowledges */
+    const u64 *word; /* MSG_WORDS payload words; of a synchronous message not to be read after msg_ack */
     struct msg_slot *slot; /* NULL when a CPU called itself */
     cpu_t from;
     bool acked;
@@ -53,7 +51,8 @@ struct msg {
     u64 word[MSG_WORDS];
 };
 
-/* Acknowledges now: the line is the sender's again, in->word is not to be read any more unless it is a copy. Idempotent. */
+/* In a message function: acknowledges now, and gives the line back to the sender. Idempotent; of no effect in an asynchronous
+ * message, which has been acknowledged. */
 static ALWAYS_INLINE void msg_ack(struct msg_in *in)
 {
     if (!in->acked) {
@@ -63,13 +62,13 @@ static ALWAYS_INLINE void msg_ack(struct msg_in *in)
 }
 
 /* Fills the line to `to` and rings if nobody has yet. ERR_FULL: the line still holds an earlier message; nothing was done.
- * ERR_ABSENT: not online. `to` is not the running CPU (asserted). Preemption off or interrupts off. Inline: smp/post.h. */
+ * ERR_ABSENT: not online. `to` is not the running CPU (asserted). Preemption off or interrupts off. */
 static inline err_t msg_post(cpu_t to, const struct msg *m) MUST_CHECK;
 
 /* Posts to every CPU of the set (not the running one, asserted), with as few ICR writes as delivery= allows. CPUs that got
  * nothing, because their line was full or they are not online, are set in *full (never NULL; its words below cpumask_words
  * are written). An empty set does nothing. Preemption off or interrupts off. */
-void msg_post_mask(const cpumask_t *to, const struct msg *m, cpumask_t *full);
+static inline void msg_post_mask(const cpumask_t *to, const struct msg *m, cpumask_t *full);
 
 /* Waits until all that this CPU has posted to `to` (or to each of the set) before the call has been acknowledged.
  * ERR_TIMEOUT: the watchdog gave up after reporting; the line stays taken. THREAD, preemption off since the post. */
@@ -83,7 +82,7 @@ static inline err_t msg_call(cpu_t to,
                              const struct msg *m) MUST_CHECK; /* sends, waits until it is acknowledged */
 /* To all of the set, then waits for all; the running CPU may be in the set and is served meanwhile. The first error, after
  * all have been tried. */
-err_t msg_call_mask(const cpumask_t *to, const struct msg *m) MUST_CHECK;
+static inline err_t msg_call_mask(const cpumask_t *to, const struct msg *m) MUST_CHECK;
 
 /* The bare doorbell, for those that keep their own words (shootdown policies, the overflow word): the receiver's drain
  * runs, and with it every doorbell hook, after this call's earlier stores are visible there. No interrupt is written if one

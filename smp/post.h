@@ -26,11 +26,23 @@ DECLARE_PERCPU(u64, counter_msg_rings_saved);
 /* smp/deliver.c. */
 void msg_ring(cpu_t to);
 void msg_ring_nmi(cpu_t to);
+void msg_ring_word(u64 set, u32 flags); /* CPUs 0 .. 63 */
+void msg_ring_shorthand(void);
+/* The CPUs, the sender included, that "all but self" reaches and that all have an index; empty where delivery= or the
+ * number of CPUs forbids the shorthand. Written by msg_delivery_set only. */
+extern cpumask_t msg_shorthand_set;
 
 /* smp/send.c: what the hot path could not do. */
+err_t msg_claim_slow(cpu_t to);
 err_t msg_post_slow(cpu_t to, const struct msg *m);
 err_t msg_send_slow(cpu_t to, const struct msg *m);
 err_t msg_call_slow(cpu_t to, const struct msg *m);
+void msg_post_mask_slow(const cpumask_t *to, const struct msg *m, cpumask_t *full);
+err_t msg_call_mask_slow(const cpumask_t *to, const struct msg *m);
+err_t msg_send_each(u64 set, const struct msg *m); /* CPUs 0 .. 63 */
+
+/* smp/wait.c: msg_wait_mask for CPUs 0 .. 63. */
+err_t msg_wait_word(u64 set) MUST_CHECK;
 
 static ALWAYS_INLINE struct msg_slot *msg_slot_to(cpu_t to)
 {
@@ -104,6 +116,82 @@ static ALWAYS_INLINE err_t msg_call(cpu_t to, const struct msg *m)
     } else {
         struct msg copy = *m;
         e = msg_call_slow(to, &copy);
+    }
+    preempt_enable();
+    return e;
+}
+
+/* Fills the lines of CPUs w * 64 .. w * 64 + 63 that are in `set`. Returns those to ring; *refused are those that got
+ * nothing. */
+static ALWAYS_INLINE u64 msg_fill_word(u32 w, u64 set, const struct msg *m, u64 *refused)
+{
+    u64 pending_offset = msg_pending_offset(m->flags), ring = set;
+    *refused = 0;
+    for (u64 todo = set; todo; todo &= todo - 1) {
+        u64 to = (u64)__builtin_ctzll(todo) + w * 64;
+        char *box = (char *)msg_inbox[to];
+        struct msg_slot *s = (struct msg_slot *)(box + this_cpu(msg_self).slot_offset);
+        if (unlikely(!slot_claim(s)) && msg_claim_slow((cpu_t)to) != ERR_OK) {
+            *refused |= todo & -todo;
+            ring &= ~(todo & -todo);
+            continue;
+        }
+        slot_fill(s, (u64)m->kind + m->flags, m->word);
+        counter_inc(msg_sent);
+        if (unlikely(!inbox_publish((u64 *)(box + pending_offset), this_cpu(msg_self).bit))) {
+            counter_inc(msg_rings_saved);
+            ring &= ~(todo & -todo);
+        }
+    }
+    return ring;
+}
+
+/* On a machine with at most 64 CPUs, to a set without the running one, by ordinary interrupt. All lines first, then the
+ * rings: one ICR write can then reach all, and the receivers start together. */
+static ALWAYS_INLINE u64 msg_post_word(u64 set, const struct msg *m)
+{
+    u64 refused;
+    u64 ring = msg_fill_word(0, set, m, &refused);
+    if (likely((ring | this_cpu(msg_self).bit) == msg_shorthand_set.w[0]))
+        msg_ring_shorthand();
+    else
+        msg_ring_word(ring, m->flags);
+    return refused;
+}
+
+/* Whether msg_post_word will do. */
+static ALWAYS_INLINE bool msg_is_one_word(const cpumask_t *to, u32 flags)
+{
+    return likely(cpumask_words == 1) && likely(!(to->w[0] & this_cpu(msg_self).bit)) &&
+           likely(!(flags & MSG_NMI));
+}
+
+static ALWAYS_INLINE void msg_post_mask(const cpumask_t *to, const struct msg *m, cpumask_t *full)
+{
+    if (msg_is_one_word(to, m->flags)) {
+        full->w[0] = msg_post_word(to->w[0], m);
+        return;
+    }
+    struct msg copy = *m;
+    msg_post_mask_slow(to, &copy, full);
+}
+
+static ALWAYS_INLINE err_t msg_call_mask(const cpumask_t *to, const struct msg *m)
+{
+    err_t e;
+    preempt_disable();
+    if (msg_is_one_word(to, m->flags)) {
+        u64 set = to->w[0], refused = msg_post_word(set, m);
+        e = ERR_OK;
+        if (unlikely(refused)) {
+            struct msg copy = *m;
+            e = msg_send_each(refused, &copy);
+        }
+        err_t waited = msg_wait_word(set);
+        e = likely(!e) ? waited : e;
+    } else {
+        struct msg copy = *m;
+        e = msg_call_mask_slow(to, &copy);
     }
     preempt_enable();
     return e;

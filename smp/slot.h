@@ -21,7 +21,7 @@
 #define MSG_WORDS 6u /* 48 bytes: a cache line less the two counters and the kind */
 
 /* The low bits of `what`, below the kind's address: a kind is 8-byte aligned (asserted in smp/message.h). */
-#define SLOT_FLAGS_MASK 7ull
+#define SLOT_FLAGS_MASK 3ull
 
 struct msg_slot {
     u32 posted; /* messages that the sender has put here, modulo 2^32; the sender's CPU writes it */

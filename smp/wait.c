@@ -112,11 +112,36 @@ static COLD err_t wait_watched(cpu_t to, const struct msg_slot *s, u32 posted)
     }
 }
 
-static ALWAYS_INLINE err_t wait_line(cpu_t to)
+static ALWAYS_INLINE bool wait_briefly(cpu_t to)
+{
+    const struct msg_slot *s = msg_slot_to(to);
+    return likely(spin_for(s, slot_posted(s), TURNS_PER_LOOK));
+}
+
+/* The slow rest of a wait, from CPU `to` on: kept apart, so that a wait that ends soon saves no registers. */
+static COLD err_t wait_for_line(cpu_t to)
 {
     const struct msg_slot *s = msg_slot_to(to);
     u32 posted = slot_posted(s);
-    return likely(spin_for(s, posted, TURNS_PER_LOOK)) ? ERR_OK : wait_watched(to, s, posted);
+    return spin_for(s, posted, TURNS_PER_LOOK) ? ERR_OK : wait_watched(to, s, posted);
+}
+
+static COLD err_t wait_for_lines(const cpumask_t *to)
+{
+    err_t first = ERR_OK;
+    CPUMASK_FOREACH (c, to) {
+        err_t e = wait_for_line(c);
+        first = first ? first : e;
+    }
+    return first;
+}
+
+static COLD err_t wait_for_word(u64 set)
+{
+    cpumask_t to;
+    cpumask_clear(&to);
+    to.w[0] = set;
+    return wait_for_lines(&to);
 }
 
 static ALWAYS_INLINE void assert_may_wait(void)
@@ -131,17 +156,24 @@ static ALWAYS_INLINE void assert_may_wait(void)
 err_t msg_wait(cpu_t to)
 {
     assert_may_wait();
-    return likely(to < msg_cpus) ? wait_line(to) : ERR_ABSENT;
+    if (unlikely(to >= msg_cpus))
+        return ERR_ABSENT;
+    return wait_briefly(to) ? ERR_OK : wait_for_line(to);
+}
+
+err_t msg_wait_word(u64 set)
+{
+    assert_may_wait();
+    for (; set; set &= set - 1)
+        if (!wait_briefly((cpu_t)__builtin_ctzll(set)))
+            return wait_for_word(set);
+    return ERR_OK;
 }
 
 err_t msg_wait_mask(const cpumask_t *to)
 {
+    if (likely(cpumask_words == 1))
+        return msg_wait_word(to->w[0]);
     assert_may_wait();
-    err_t first = ERR_OK;
-    CPUMASK_FOREACH (c, to) {
-        err_t e = wait_line(c);
-        if (unlikely(e) && !first)
-            first = e;
-    }
-    return first;
+    return wait_for_lines(to);
 }

@@ -102,7 +102,8 @@ static void timer_replaced_and_cancelled(struct test *t)
         return;
     }
     CHECK(t, timer_oneshot_us(100, NULL) == ERR_INVAL, "a call of nothing was accepted");
-    /* Both times the first setting expires while interrupts are off, so its interrupt is pending when it is taken back. */
+    /* Both times the first setting expires while interrupts are off, so its interrupt is pending when it is taken
+     * back. */
     atomic_store_relaxed(&fired.calls, 0);
     irq_disable();
     err_t first = timer_oneshot_us(100, note_call);

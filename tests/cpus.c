@@ -1,5 +1,6 @@
-/* The CPUs after bring-up: all there, alike, each on its own stack; and proof against being started again. Indices and ids:
- * tests/cpumask.c, tests/host/cpus_test.c. The ways in which a CPU can fail to come: tests/host/bringup_test.c. */
+/* The CPUs after bring-up: all there, alike, each on its own stack; and proof against being started again. Indices
+ * and ids: tests/cpumask.c, tests/host/cpus_test.c. The ways in which a CPU can fail to come:
+ * tests/host/bringup_test.c. */
 #include "smp/cpus.h"
 #include "apic/apic.h"
 #include "kernel/trap.h"

@@ -39,7 +39,10 @@ static void look_after_gate(struct msg_in *in)
 }
 static void ack_then_gate(struct msg_in *in)
 {
+    u64 copy[MSG_WORDS];
+    msg_words_copy(copy, in->word);
     msg_ack(in);
+    in->word = copy;
     look_after_gate(in);
 }
 MSG_KIND(test_first, look_first);

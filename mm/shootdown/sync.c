@@ -14,5 +14,6 @@ static void sync_post(struct tlb_ticket *t)
     shootdown_send(t, TLB_FLUSHED);
 }
 
-SHOOTDOWN_POLICY(sync, "flush here, then tell all, then wait for every flush (textbook)", .at_return = TLB_WALKERS,
-                 .at_release = TLB_WALKERS, .post = sync_post, .wait = shootdown_wait_acks);
+SHOOTDOWN_POLICY(sync, "flush here, then tell all, then wait for every flush (textbook)",
+                 .at_return = TLB_WALKERS, .at_release = TLB_WALKERS, .post = sync_post,
+                 .wait = shootdown_wait_acks);

@@ -44,8 +44,8 @@ void fake_madt_x2apic(struct fake_table *t, u32 id, u32 flags);
 void fake_tables_build(struct boot_info *boot);
 void fake_rsdp_fix(struct boot_info *boot);
 
-/* An acpi_map_fn: each mapping is a heap copy of exactly the bytes asked for, so that the address sanitizer sees any read
- * beyond them. NULL outside the fake memory. */
+/* An acpi_map_fn: each mapping is a heap copy of exactly the bytes asked for, so that the address sanitizer sees
+ * any read beyond them. NULL outside the fake memory. */
 const void *fake_map(paddr_t p, u64 bytes);
 void fake_map_release(void); /* frees all copies */
 extern u64 fake_map_bad;     /* calls that broke the rules of acpi_map_fn */

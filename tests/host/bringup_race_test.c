@@ -1,5 +1,5 @@
-/* CPUs that come online while the boot CPU's patience ends: each is either counted and online, or halts; never both, never
- * neither, and nobody joins after smp_start_all has returned its count. Threads play the CPUs.
+/* CPUs that come online while the boot CPU's patience ends: each is either counted and online, or halts; never
+ * both, never neither, and nobody joins after smp_start_all has returned its count. Threads play the CPUs.
  *
  *     sources: smp/bringup.c smp/cpus.c lib/param.c lib/wait.c
  *     sanitize: thread
@@ -56,7 +56,8 @@ static __thread sigjmp_buf halt_jump;
 void apic_send_startup(apic_id_t dest, paddr_t start_page)
 {
     (void)start_page;
-    /* orders: slots and parameters before the start, as the ICR write does; pairs with: play_cpu; else: it finds no slot. */
+    /* orders: slots and parameters before the start, as the ICR write does; pairs with: play_cpu; else: it finds no
+     * slot. */
     atomic_store_release(&go[dest], 1);
 }
 
@@ -73,7 +74,8 @@ static void spin(u32 n)
         ;
 }
 
-/* Before each access to shared memory: makes the moment between a CPU's two steps, slot and mask, long enough to be hit. */
+/* Before each access to shared memory: makes the moment between a CPU's two steps, slot and mask, long enough to be
+ * hit. */
 void host_sim_point(const volatile void *p)
 {
     if (host_cpu_index != 0 && p == &cpus_online.w[0])

@@ -1,5 +1,6 @@
-/* Starting the other CPUs: order of INIT and SIPI, second SIPI, what the trampoline is given, CPUs that never come, come
- * half-way or come too late, and the command-line faults. The CPUs are played by this program; their assembly is not tested.
+/* Starting the other CPUs: order of INIT and SIPI, second SIPI, what the trampoline is given, CPUs that never come,
+ * come half-way or come too late, and the command-line faults. The CPUs are played by this program; their assembly
+ * is not tested.
  *
  *     sources: smp/bringup.c smp/cpus.c lib/param.c lib/wait.c
  *     sanitize: address,undefined

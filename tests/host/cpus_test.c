@@ -1,4 +1,5 @@
-/* CPU indices: dense against any set of sparse ids, both ways; duplicates, the broadcast id and one CPU too many refused.
+/* CPU indices: dense against any set of sparse ids, both ways; duplicates, the broadcast id and one CPU too many
+ * refused.
  *
  *     sources: smp/cpus.c
  *     sanitize: address,undefined
@@ -7,7 +8,8 @@
 
 #include "tests/host/host.h"
 
-/* A bijection of 32-bit numbers (odd factor, so invertible): ids that are distinct, unordered and all over the range. */
+/* A bijection of 32-bit numbers (odd factor, so invertible): ids that are distinct, unordered and all over the
+ * range. */
 static apic_id_t id_of(u32 i)
 {
     return i * 0x9e3779b1u;

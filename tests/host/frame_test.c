@@ -279,6 +279,9 @@ HOST_TEST(blocks_split_and_join)
     HOST_CHECK(frame_join(p), "as before");
     HOST_CHECK(!frame_join(p), "it is one block already");
     frame_split(p);
+    frame_of(paddr_add(p, 9 * PAGE_SIZE))->owner = FRAME_OWNER_USER;
+    HOST_CHECK(!frame_join(p), "one is another owner's");
+    frame_of(paddr_add(p, 9 * PAGE_SIZE))->owner = FRAME_OWNER_TEST;
     frame_free(paddr_add(p, 7 * PAGE_SIZE));
     HOST_CHECK(!frame_join(p), "one is missing");
     for (u32 i = 0; i < 512; i++)

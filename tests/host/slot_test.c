@@ -111,18 +111,20 @@ static void post_from_handler(void)
 static void receive(struct msg_in *in)
 {
     check(in);
-    if (!(in->acked))
+    if (in->word == in->slot->word) /* in place: synchronous */
         state[in->from].answer[host_cpu()] = in->word[0];
     else if (in->word[1] == FROM_THREAD && in->word[0] % 3 == 0)
         post_from_handler();
 }
 
-/* Acknowledges first, then lets the sender overwrite its line, then reads. */
+/* Asynchronous: lets the sender overwrite its line, then reads. Else reads, acknowledges, and goes on. */
 static void receive_early(struct msg_in *in)
 {
+    if (in->acked)
+        sched_yield();
+    check(in);
     msg_ack(in);
     sched_yield();
-    check(in);
 }
 
 static void one_operation(cpu_t self, struct cpu_state *me)
