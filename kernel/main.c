@@ -12,6 +12,7 @@
 #include "kernel/shell.h"
 #include "kernel/start_cpus.h"
 #include "kernel/trap.h"
+#include "kernel/tsc_sync.h"
 #include "lib/assert.h"
 #include "lib/log.h"
 #include "lib/x86/cpu.h"
@@ -68,8 +69,9 @@ NORETURN void kmain(const struct boot_info *boot)
     cpus_prepare(&acpi); /* per-CPU memory, own APIC, messages */
     clock_init_apic_timer();
     irq_enable();
-    cpus_start(boot); /* all the others, in parallel */
-    oracle_init();    /* can a stale translation be seen here? */
+    cpus_start(boot);   /* all the others, in parallel */
+    tsc_sync_measure(); /* are the clocks of two CPUs comparable? */
+    oracle_init();      /* can a stale translation be seen here? */
     machine_print(oracle_summary());
     run();
 }

@@ -10,7 +10,8 @@ static err_t check_range(const struct space *s, vaddr_t start, vaddr_t end)
     if (!IS_ALIGNED(start, PAGE_SIZE) || !IS_ALIGNED(end, PAGE_SIZE) || start >= end)
         return ERR_INVAL;
     if (s == &kernel_space)
-        return start >= KMAP_BASE && end <= KMAP_BASE + KMAP_SIZE ? ERR_OK : ERR_RANGE;
+        return start >= KMAP_DYNAMIC_BASE && end <= KMAP_DYNAMIC_BASE + KMAP_DYNAMIC_SIZE ? ERR_OK
+                                                                                          : ERR_RANGE;
     return start >= USER_START && end <= USER_END ? ERR_OK : ERR_RANGE;
 }
 
@@ -114,10 +115,8 @@ err_t space_map(struct space *s, vaddr_t va, paddr_t pa, u64 bytes, enum pt_size
     struct tlb_ticket t;
     ticket_open(&t, s, va, va + bytes);
     e = pt_map_range(&s->pt, va, pa, bytes, max_size, prot);
-    /* Not present to present: whoever faults meanwhile walks again. A failed call has unmapped what it had mapped, and if
-     * someone used that in between, it is a change like any other. */
-    struct pt_change undone = {.stride = PT_4K};
-    ticket_close(&t, e == ERR_OK || e == ERR_INVAL || e == ERR_RANGE ? TLB_NONE : TLB_WALKERS, &undone);
+    /* Not present to present: whoever faults meanwhile walks again. */
+    ticket_close(&t, TLB_NONE, NULL);
     return e;
 }
 
