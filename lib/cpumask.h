@@ -3,6 +3,7 @@
 
 #include "lib/atomic.h"
 #include "lib/types.h"
+#include "lib/x86/bits.h"
 
 #define CPUMASK_WORDS (MAX_CPUS / 64)
 
@@ -20,16 +21,25 @@ static inline void cpumask_clear(cpumask_t *m)
     for (u32 i = 0; i < CPUMASK_WORDS; i++)
         m->w[i] = 0;
 }
-static inline void cpumask_set(cpumask_t *m, cpu_t c) { m->w[c / 64] |= 1ull << (c % 64); }
-static inline void cpumask_unset(cpumask_t *m, cpu_t c) { m->w[c / 64] &= ~(1ull << (c % 64)); }
-static inline bool cpumask_test(const cpumask_t *m, cpu_t c) { return m->w[c / 64] >> (c % 64) & 1; }
+static inline void cpumask_set(cpumask_t *m, cpu_t c)
+{
+    m->w[c / 64] |= 1ull << (c % 64);
+}
+static inline void cpumask_unset(cpumask_t *m, cpu_t c)
+{
+    m->w[c / 64] &= ~(1ull << (c % 64));
+}
+static inline bool cpumask_test(const cpumask_t *m, cpu_t c)
+{
+    return m->w[c / 64] >> (c % 64) & 1;
+}
 
 static inline bool cpumask_empty(const cpumask_t *m)
 {
-    for (u32 i = 0; i < cpumask_words; i++)
-        if (m->w[i])
-            return false;
-    return true;
+    u64 any = m->w[0];
+    for (u32 i = 1; unlikely(i < cpumask_words); i++)
+        any |= m->w[i];
+    return !any;
 }
 
 static inline bool cpumask_equal(const cpumask_t *a, const cpumask_t *b)
@@ -44,7 +54,8 @@ static inline u32 cpumask_count(const cpumask_t *m)
 {
     u32 n = 0;
     for (u32 i = 0; i < cpumask_words; i++)
-        for (u64 w = m->w[i]; w; w &= w - 1) /* POPCNT is not in the x86-64 baseline, and there is no libgcc */
+        for (u64 w = m->w[i]; w;
+             w &= w - 1) /* POPCNT is not in the x86-64 baseline, and there is no libgcc */
             n++;
     return n;
 }
@@ -65,10 +76,35 @@ static ALWAYS_INLINE cpu_t cpumask_next(const cpumask_t *m, cpu_t c)
     return CPU_NONE;
 }
 
-#define CPUMASK_FOREACH(c, m) for (cpu_t c = cpumask_next((m), 0); c != CPU_NONE; c = cpumask_next((m), c + 1))
+/* The walk of CPUMASK_FOREACH: a word of the mask at a time, so that a turn costs a bit scan and clears a bit. */
+struct cpumask_walk {
+    u64 left; /* bits of the current word that are still to come */
+    u64 base; /* CPU of its bit 0 */
+};
+static ALWAYS_INLINE bool cpumask_walk_next(struct cpumask_walk *w, const cpumask_t *m, cpu_t *c)
+{
+    while (unlikely(!w->left)) {
+        w->base += 64;
+        if (likely(w->base >= cpumask_words * 64u))
+            return false;
+        w->left = m->w[w->base / 64];
+    }
+    *c = (cpu_t)(w->base + lowest_bit(w->left));
+    w->left &= w->left - 1;
+    return true;
+}
+
+/* for each CPU c of mask *m, ascending; break and continue do what they do in any loop. The outer `for` runs once: it is
+ * there to declare c. Each word is read when the walk gets to it. */
+#define CPUMASK_FOREACH(c, m)                                                                                \
+    for (cpu_t c, *c##_once = &c; c##_once; c##_once = NULL)                                                 \
+        for (struct cpumask_walk c##_walk = {.left = (m)->w[0]}; cpumask_walk_next(&c##_walk, (m), &c);)
 
 /* Shared masks: LOCKed, full order on both sides. */
-static inline void cpumask_set_atomic(cpumask_t *m, cpu_t c) { atomic_fetch_or(&m->w[c / 64], 1ull << (c % 64)); }
+static inline void cpumask_set_atomic(cpumask_t *m, cpu_t c)
+{
+    atomic_fetch_or(&m->w[c / 64], 1ull << (c % 64));
+}
 static inline void cpumask_unset_atomic(cpumask_t *m, cpu_t c)
 {
     atomic_fetch_and(&m->w[c / 64], ~(1ull << (c % 64)));

@@ -5,7 +5,6 @@
 #include "lib/param.h"
 #include "lib/patch.h"
 #include "lib/string.h"
-#include "lib/x86/cpu.h"
 #include "mm/respond.h"
 #include "mm/space.h"
 
@@ -28,28 +27,6 @@ void shootdown_send(struct tlb_ticket *t, enum tlb_level ack)
     }
     if (patch_enabled(PATCH_TIMES))
         t->times.t[TLB_T_POSTED] = rdtsc_ordered();
-}
-
-void shootdown_flush_here(struct tlb_ticket *t)
-{
-    if (!t->here_done) {
-        bool was_on = irq_save();
-        tlb_catch_up(&t->request);
-        irq_restore(was_on);
-        t->here_done = true;
-    }
-    if (patch_enabled(PATCH_TIMES))
-        t->times.t[TLB_T_LOCAL] = rdtsc_ordered();
-}
-
-void shootdown_wait_acks(struct tlb_ticket *t)
-{
-    /* A CPU of by_word has an earlier message of ours in its line; waiting for that one too does no harm, and the words of
-     * the target, not this wait, decide the release. */
-    err_t e = msg_wait_mask(&t->must);
-    if (unlikely(e != ERR_OK))
-        panic("a shootdown of %llx was never answered (%s): its memory can neither be reused nor kept",
-              (unsigned long long)t->request.start, err_name(e));
 }
 
 const char *tlb_level_name(enum tlb_level l)

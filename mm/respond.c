@@ -1,7 +1,8 @@
-/* What a CPU does when it is told to forget: step 9 of a shootdown, and the flush-everything word. */
+/* What a CPU does to forget, when it is told to (step 9 of a shootdown, and the flush-everything word) and for itself (7). */
 #include "mm/respond.h"
 
 #include "lib/counter.h"
+#include "lib/patch.h"
 #include "lib/x86/fence.h"
 #include "mm/space.h"
 #include "mm/tlb_local.h"
@@ -22,21 +23,6 @@ struct tlb_word {
 } CACHE_ALIGNED;
 static PERCPU(struct tlb_word, tlb_word);
 
-/* word[3]: pages, stride and the level of the flush and of the acknowledgement, a field each */
-#define PACK_STRIDE_SHIFT 32
-#define PACK_LEVEL_SHIFT  40
-#define PACK_ACK_SHIFT    48
-
-void tlb_request_pack(const struct tlb_request *r, enum tlb_level ack, u64 word[MSG_WORDS])
-{
-    word[0] = (u64)r->space;
-    word[1] = r->gen;
-    word[2] = r->start;
-    word[3] = r->pages | (u64)r->stride << PACK_STRIDE_SHIFT | (u64)r->level << PACK_LEVEL_SHIFT |
-              (u64)ack << PACK_ACK_SHIFT;
-    word[4] = word[5] = 0;
-}
-
 /* Raises one of this CPU's words to gen, never lowers it: a nested NMI may have published a later one. */
 static ALWAYS_INLINE void publish(tlb_gen_t *word, tlb_gen_t gen)
 {
@@ -54,7 +40,7 @@ void tlb_publish_all(struct tlb_cpu *c, tlb_gen_t gen)
     publish(&c->walkers, gen);
 }
 
-static void flush_whole(struct space *s)
+static COLD void flush_whole(const struct space *s)
 {
     if (s == &kernel_space)
         tlb_flush_all_local();
@@ -62,12 +48,20 @@ static void flush_whole(struct space *s)
         tlb_flush_space_local();
 }
 
-void tlb_catch_up(const struct tlb_request *r)
+/* The line is given back before the word is published, so that whoever has seen the word can post again at once. */
+static ALWAYS_INLINE void acknowledge(struct msg_in *in)
 {
-    struct space *s = r->space;
-    struct tlb_cpu *me = &s->cpu[cpu_self()];
+    if (in)
+        msg_ack(in);
+}
 
-    if (unlikely(r->gen <= me->flushed && (r->level < TLB_WALKERS || r->gen <= me->walkers))) {
+/* Inlined twice, with everything in registers: this is what the initiator waits for. */
+static ALWAYS_INLINE void catch_up(struct msg_in *in, struct space *s, struct tlb_cpu *me, tlb_gen_t gen,
+                                   vaddr_t start, u32 pages, enum pt_size stride, enum tlb_level level)
+{
+    tlb_gen_t flushed = me->flushed;
+
+    if (unlikely(gen <= flushed) && (level < TLB_WALKERS || gen <= me->walkers)) {
         counter_inc(tlb_request_late);
         return;
     }
@@ -77,47 +71,57 @@ void tlb_catch_up(const struct tlb_request *r)
     tlb_gen_t now = atomic_load_acquire(&s->gen);
     /* One by one only if this request is the very next change and the last: with a gap, entries that nobody names here would
      * be published as forgotten; with more to come, one flush of everything serves all of them. */
-    if (r->level < TLB_WALKERS && r->gen == me->flushed + 1 && now == r->gen &&
-        r->pages <= shootdown_ceiling) {
-        tlb_flush_range_local(r->start, r->pages, r->stride);
+    if (likely(level < TLB_WALKERS && gen == flushed + 1 && now == gen && pages <= shootdown_ceiling)) {
+        tlb_flush_range_local(start, pages, stride);
+        acknowledge(in);
         publish(&me->entered, now);
         publish(&me->flushed, now);
     } else {
         flush_whole(s);
+        acknowledge(in);
         tlb_publish_all(me, now);
     }
 }
 
-/* IPI context, or NMI. Words stay readable after msg_ack: the message is sent with MSG_OWN_ACK when it is to be
- * acknowledged on entry, and then lies in a copy. */
+void shootdown_flush_here(struct tlb_ticket *t)
+{
+    if (!t->here_done) {
+        const struct tlb_request *r = &t->request;
+        irq_disable(); /* a request from another CPU must not come between our reading the words and raising them */
+        catch_up(NULL, r->space, &r->space->cpu[cpu_self()], r->gen, r->start, r->pages, r->stride, r->level);
+        irq_enable();
+        t->here_done = true;
+    }
+    if (patch_enabled(PATCH_TIMES))
+        t->times.t[TLB_T_LOCAL] = rdtsc_ordered();
+}
+
+/* IPI context, or NMI. The words are read before the acknowledgement: after it they are the sender's. */
 static void tlb_flush_received(struct msg_in *in)
 {
+    struct space *s = (struct space *)in->word[0];
+    tlb_gen_t gen = in->word[1];
+    vaddr_t start = in->word[2];
     u64 packed = in->word[3];
-    struct tlb_request r = {
-        .space = (struct space *)in->word[0],
-        .gen = in->word[1],
-        .start = in->word[2],
-        .pages = (u32)packed,
-        .stride = (enum pt_size)(packed >> PACK_STRIDE_SHIFT & 0xff),
-        .level = (enum tlb_level)(packed >> PACK_LEVEL_SHIFT & 0xff),
-    };
 
     counter_inc(tlb_requests);
     /* A space that has been left needs nothing: its entries cannot be used before space_load brings us up to date. The
      * pointer is only compared: the space may be gone. */
-    if (unlikely(r.space != this_cpu(tlb_loaded) && r.space != &kernel_space)) {
+    if (unlikely(s != this_cpu(tlb_loaded) && s != &kernel_space)) {
         counter_inc(tlb_request_not_loaded);
         return;
     }
+    struct tlb_cpu *me = &s->cpu[cpu_self()];
 
     /* From here until the flush, an NMI on this CPU must not touch user memory: raised before anyone is told. */
     this_cpu(tlb_pending)++;
     compiler_barrier();
-    if ((packed >> PACK_ACK_SHIFT & 0xff) == TLB_ENTERED) {
-        publish(&r.space->cpu[cpu_self()].entered, r.gen);
+    if ((u8)(packed >> TLB_PACK_ACK) == TLB_ENTERED) {
         msg_ack(in);
+        publish(&me->entered, gen);
     }
-    tlb_catch_up(&r);
+    catch_up(in, s, me, gen, start, (u32)packed, (enum pt_size)(u8)(packed >> TLB_PACK_STRIDE),
+             (enum tlb_level)(u8)(packed >> TLB_PACK_LEVEL));
     compiler_barrier();
     this_cpu(tlb_pending)--;
 }

@@ -7,19 +7,29 @@
 /* The kind of the message that carries a request. */
 extern const struct msg_kind *const tlb_flush_message;
 
-/* A request as the six words of a message, and back. */
-void tlb_request_pack(const struct tlb_request *r, enum tlb_level ack, u64 word[MSG_WORDS]);
+/* A request as the words of a message: word[3] has a field each for pages, page size, level, and where to acknowledge. */
+#define TLB_PACK_STRIDE 32
+#define TLB_PACK_LEVEL  40
+#define TLB_PACK_ACK    48
+static ALWAYS_INLINE void tlb_request_pack(const struct tlb_request *r, enum tlb_level ack,
+                                           u64 word[MSG_WORDS])
+{
+    word[0] = (u64)r->space;
+    word[1] = r->gen;
+    word[2] = r->start;
+    word[3] = r->pages | (u64)r->stride << TLB_PACK_STRIDE | (u64)r->level << TLB_PACK_LEVEL |
+              (u64)ack << TLB_PACK_ACK;
+    word[4] = word[5] = 0;
+}
 
-/* Brings this CPU's TLB up to the request's generation and publishes what it has reached. Interrupts off; the request's
- * space is loaded here, or is the kernel's. */
-void tlb_catch_up(const struct tlb_request *r);
+_Static_assert(offsetof(struct tlb_cpu, flushed) == (TLB_FLUSHED - TLB_ENTERED) * sizeof(tlb_gen_t) &&
+                   offsetof(struct tlb_cpu, walkers) == (TLB_WALKERS - TLB_ENTERED) * sizeof(tlb_gen_t),
+               "the words stand in the order of their levels, from ENTERED on");
 
-/* Has the CPU that owns `c` published that it reached `level` for generation `gen`? */
+/* Has the CPU that owns `c` published that it reached `level` (TLB_ENTERED or above) for generation `gen`? */
 static ALWAYS_INLINE bool tlb_published(const struct tlb_cpu *c, tlb_gen_t gen, enum tlb_level level)
 {
-    const tlb_gen_t *word = level >= TLB_WALKERS   ? &c->walkers
-                            : level == TLB_FLUSHED ? &c->flushed
-                                                   : &c->entered;
+    const tlb_gen_t *word = &c->entered + (level - TLB_ENTERED);
     /* orders: the reuse of memory after the target's entry or flush; pairs with: mm/respond.c:publish (release);
      * else: memory could be given away while the target's last accesses through the old translation are in flight. */
     return atomic_load_acquire(word) >= gen;

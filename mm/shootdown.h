@@ -51,8 +51,8 @@ enum tlb_phase {
     TLB_T_TARGETS,  /* generation raised, `must` computed, lock dropped */
     TLB_T_POSTED,   /* every message posted, every doorbell rung */
     TLB_T_LOCAL,    /* this CPU flushed */
-    TLB_T_WAITED,   /* the policy's wait is over */
-    TLB_T_RELEASED, /* words compared, memory given back */
+    TLB_T_WAITED,   /* all have published what is waited for */
+    TLB_T_RELEASED, /* memory given back */
     TLB_PHASES,
 };
 struct tlb_times {
@@ -74,17 +74,16 @@ struct tlb_ticket {
     struct tlb_times times;
 };
 
+/* The initiator waits in one place (mm/ticket.c), whatever the policy: until every CPU of `must` has published at_return, or
+ * what the request asks for if that is less. */
 struct shootdown_policy {
     const char *name, *summary;
-    enum tlb_level at_return;              /* the most that holds when the operation returns to its caller */
-    enum tlb_level at_release;             /* the most that holds when memory is given back */
-    bool control;                          /* broken on purpose: needs unsafe=yes; release does not compare */
-    bool (*usable)(void);                  /* NULL: on every machine */
-    void (*prepare)(struct tlb_ticket *t); /* step 0, before the tables change, no lock held; NULL: nothing */
+    enum tlb_level at_return;  /* the most that holds when the operation returns to its caller */
+    enum tlb_level at_release; /* the most that holds when memory is given back */
+    bool control;              /* broken on purpose: needs unsafe=yes, and nobody waits for anything */
+    bool (*usable)(void);      /* NULL: on every machine */
     void (*post)(struct tlb_ticket *
                      t); /* steps 4 to 7: tell t->must and flush here, in the policy's order; interrupts on */
-    void (*wait)(
-        struct tlb_ticket *t); /* step 10: until the level holds that the policy waits for; interrupts on */
 };
 TABLE_DECLARE(policy, struct shootdown_policy);
 #define SHOOTDOWN_POLICY(ident, summary_, ...)                                                               \
@@ -110,12 +109,8 @@ const struct shootdown_policy *shootdown_route(const struct shootdown_policy *p,
 /* Sends the request to all of t->must; each acknowledges at `ack`: TLB_ENTERED, or TLB_FLUSHED (after whatever flush the
  * request asks for). A CPU whose line is full is told by its flush-everything word and a bare doorbell instead. */
 void shootdown_send(struct tlb_ticket *t, enum tlb_level ack);
-/* Flushes this CPU by the same generation rule as a target; idempotent. Interrupts on or off. */
+/* Flushes this CPU by the same generation rule as a target; idempotent. THREAD: turns interrupts off and on. */
 void shootdown_flush_here(struct tlb_ticket *t);
-/* Waits for the acknowledgement of all that shootdown_send posted. Panics, naming the CPU, when the watchdog gives up: the
- * memory could neither be reused nor be kept silently. */
-void shootdown_wait_acks(struct tlb_ticket *t);
-
 /* ---- for mm/space.c: one ticket from begin to end (mm/ticket.c) ---- */
 
 /* Waits for changes in flight that overlap [start, end), takes the space's lock, preemption off. THREAD. */

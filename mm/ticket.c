@@ -9,10 +9,9 @@
 #include "mm/space.h"
 
 COUNTER(shootdowns, "changes that some CPU had to forget");
-COUNTER(shootdown_targets, "CPUs that had to be told, over all shootdowns");
 COUNTER(shootdown_routed, "shootdowns that took a stronger path than the policy in force");
+COUNTER(shootdown_late_words, "CPUs whose word was not there yet when the initiator first looked");
 COUNTER(shootdown_conflicts, "operations that waited for an earlier change in flight in their range");
-COUNTER(shootdown_late_words, "releases that had to wait for a CPU's word after the policy's own wait");
 
 PERCPU(struct tlb_times, shootdown_times);
 
@@ -95,16 +94,21 @@ static void free_list(u32 *list)
     }
 }
 
-static ALWAYS_INLINE bool has_reached(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
+static bool has_reached(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
 {
     return tlb_published(&s->cpu[c], gen, level) || !cpumask_test_relaxed(&s->active, c);
 }
 
-static COLD void wait_for_word(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
+/* The message first: its watchdog names the CPU and what it is doing, and rings once more. Then the word, for a CPU that
+ * was told by the flush-everything word. */
+static COLD void wait_watched(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
 {
-    struct wait w = WAIT("a CPU's published generation", wait_ms(IN_FLIGHT_LIMIT_MS));
     const struct tlb_cpu *p = &s->cpu[c];
-    counter_inc(shootdown_late_words);
+    if (msg_wait(c) != ERR_OK)
+        panic("a shootdown was never answered by CPU %u (APIC id %u): its memory can neither be reused nor "
+              "kept",
+              c, cpu_apic_id(c));
+    struct wait w = WAIT("a CPU's published generation", wait_ms(IN_FLIGHT_LIMIT_MS));
     while (!has_reached(s, c, gen, level))
         if (!wait_spin(&w))
             panic("CPU %u (APIC id %u) has not reached %s of generation %llu: entered %llu, flushed %llu, "
@@ -114,24 +118,34 @@ static COLD void wait_for_word(const struct space *s, cpu_t c, tlb_gen_t gen, en
                   (unsigned long long)p->walkers);
 }
 
-/* Until every CPU of `who` has published the level, or has left the space and so cannot use an old entry before
- * space_load. Normally true at the first look, because the policy has waited. */
-static void wait_published(const struct space *s, const cpumask_t *who, tlb_gen_t gen, enum tlb_level level)
+/* The watchdog is set up only for a CPU that has not answered after a few microseconds. */
+static NOINLINE void wait_for_word(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
 {
+    counter_inc(shootdown_late_words);
+    for (u32 turns = WAIT_SPINS_PER_LOOK; turns; turns--) {
+        if (has_reached(s, c, gen, level))
+            return;
+        cpu_pause();
+    }
+    wait_watched(s, c, gen, level);
+}
+
+/* Until every CPU of `who` has published the level, or has left the space and so cannot use an old entry before
+ * space_load. */
+static ALWAYS_INLINE void wait_published(const struct space *s, const cpumask_t *who, tlb_gen_t gen,
+                                         enum tlb_level level)
+{
+    const struct tlb_cpu *cpu = s->cpu;
     CPUMASK_FOREACH (c, who)
-        if (unlikely(!has_reached(s, c, gen, level)))
+        if (unlikely(!tlb_published(&cpu[c], gen, level)))
             wait_for_word(s, c, gen, level);
 }
 
-/* Step 10. Nothing that a policy says counts here: the words of the CPUs do. */
+/* Step 10, the end: nobody can use the old translations any more, as far as the operation needs it. */
 static void release(struct tlb_ticket *t)
 {
     struct space *s = t->request.space;
 
-    if (likely(!t->policy->control)) {
-        wait_published(s, &t->must, t->request.gen, t->need);
-        ASSERT(t->here_done, "the initiator flushes itself before memory is released");
-    }
     spin_lock(&s->lock);
     struct tlb_ticket **at = &s->in_flight;
     while (*at != t)
@@ -172,6 +186,8 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
     t->policy = shootdown_route(asked, need, kernel_range);
     if (t->policy != asked)
         counter_inc(shootdown_routed);
+    enum tlb_level until = MIN(t->policy->at_return, t->request.level);
+    ASSERT(until >= need || t->policy->control, "the policy that a request is routed to serves it");
 
     /* Step 2. The LOCKed increment is the full fence.
      * orders: the changed entries and the new generation before the read of the active mask;
@@ -188,14 +204,15 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
     spin_unlock(&s->lock);
     STAMP(t, TLB_T_TARGETS);
 
-    counter_inc(shootdowns);
-    if (likely(!cpumask_empty(&t->must))) {
-        counter_add(shootdown_targets, cpumask_count(&t->must));
+    if (likely(!cpumask_empty(&t->must)))
         t->policy->post(t);
-        t->policy->wait(t);
-    } else {
+    else
         shootdown_flush_here(t);
-    }
+    /* Step 10. Nothing that a policy says counts here, the words of the CPUs do; only a control goes without them. */
+    if (likely(!t->policy->control))
+        wait_published(s, &t->must, t->request.gen, until);
+    ASSERT(t->here_done, "the initiator flushes itself before memory is released");
+    counter_inc(shootdowns);
     STAMP(t, TLB_T_WAITED);
     release(t);
     if (patch_enabled(PATCH_TIMES)) {

@@ -9,13 +9,6 @@ COUNTER(tlb_flush_all, "flushes of everything on this CPU, global entries too");
 
 #define CR4_PGE (1ull << 7)
 
-void tlb_flush_range_local(vaddr_t start, u32 pages, enum pt_size stride)
-{
-    counter_add(tlb_flush_pages, pages);
-    for (u64 step = 1ull << stride; pages; pages--, start += step)
-        invlpg(start);
-}
-
 void tlb_flush_space_local(void)
 {
     counter_inc(tlb_flush_space);

@@ -2,12 +2,19 @@
  * where a flush more does not matter. */
 #pragma once
 
+#include "lib/counter.h"
 #include "lib/x86/tlb.h"
 #include "mm/pt.h"
 
 /* `pages` INVLPGs from start, one page of `stride` apart. Forgets global entries of these pages too, and, as a side effect
  * of any INVLPG, this PCID's paging-structure caches (SDM volume 3A, section 4.10.4.1). */
-void tlb_flush_range_local(vaddr_t start, u32 pages, enum pt_size stride);
+DECLARE_PERCPU(u64, counter_tlb_flush_pages);
+static ALWAYS_INLINE void tlb_flush_range_local(vaddr_t start, u32 pages, enum pt_size stride)
+{
+    counter_add(tlb_flush_pages, pages);
+    for (u64 step = 1ull << stride; pages; pages--, start += step)
+        invlpg(start);
+}
 /* All of the loaded space but global entries, with its paging-structure caches: CR3 written with its own value. */
 void tlb_flush_space_local(void);
 /* Everything, global entries too: CR4.PGE off and on again, or a CR3 write where global pages are not used. */

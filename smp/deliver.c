@@ -10,7 +10,9 @@ COUNTER(msg_rings, "ICR writes for messages and bare doorbells");
 COUNTER(msg_rings_saved, "rings saved, because the receiver's pending word was not empty");
 
 static enum msg_delivery delivery;
-cpumask_t msg_shorthand_set;
+/* The CPUs, the sender included, that "all but self" reaches and that all have an index; empty where delivery= or the number
+ * of CPUs forbids the shorthand. */
+static cpumask_t shorthand_set;
 
 void msg_ring(cpu_t to)
 {
@@ -32,14 +34,14 @@ void msg_ring_shorthand(void)
 
 /* Logical x2APIC destinations are cluster << 16 | bits: the id's upper part names the cluster, its lower four bits the bit
  * (SDM volume 3A, section 11.12.10.2). One write reaches any set within a cluster. */
-#define CLUSTER_SHIFT 4u
-static u32 cluster_of(apic_id_t id)
-{
-    return id >> CLUSTER_SHIFT;
-}
+#define CLUSTER_SHIFT 16u
 static u32 logical_of(apic_id_t id)
 {
-    return cluster_of(id) << 16 | 1u << (id & 0xf);
+    return id >> 4 << CLUSTER_SHIFT | 1u << (id & 0xf);
+}
+static bool same_cluster(u32 a, u32 b)
+{
+    return !((a ^ b) >> CLUSTER_SHIFT);
 }
 
 static void ring_cluster(u32 logical)
@@ -49,43 +51,66 @@ static void ring_cluster(u32 logical)
 }
 
 /* One write for each run of CPUs in the same cluster. Firmware numbers CPUs so that neighbours by index are neighbours by
- * id; where it does not, a cluster is written to more than once, which is correct and merely slower. */
-static void ring_clusters(const cpumask_t *set)
+ * id; where it does not, a cluster is written to more than once, which is correct and merely slower. `run` is what the CPUs
+ * before these have left to be written (0 at the start); returns what these leave. */
+static ALWAYS_INLINE u32 ring_cluster_word(u32 w, u64 set, u32 run)
 {
-    u32 logical = 0;
-    CPUMASK_FOREACH (c, set) {
-        u32 next = logical_of(cpu_apic_id(c));
-        if (logical && next >> 16 != logical >> 16) {
-            ring_cluster(logical);
-            logical = 0;
+    for (; set; set &= set - 1) {
+        u32 next = logical_of(cpu_apic_id((cpu_t)(w * 64 + lowest_bit(set))));
+        if (run && !same_cluster(run, next)) {
+            ring_cluster(run);
+            run = 0;
         }
-        logical |= next;
+        run |= next;
     }
-    if (logical)
-        ring_cluster(logical);
+    return run;
+}
+
+static bool by_cluster(void)
+{
+    return apic_is_x2apic && (delivery == MSG_DELIVERY_CLUSTER || delivery == MSG_DELIVERY_AUTO);
+}
+
+static bool shorthand_reaches(const cpumask_t *set)
+{
+    cpumask_t with_self = *set;
+    cpumask_set(&with_self, cpu_self());
+    return cpumask_equal(&with_self, &shorthand_set);
 }
 
 void msg_ring_mask(const cpumask_t *set, bool nmi)
 {
+    u32 run = 0;
     if (nmi) {
-        /* No shorthand: an NMI would also reach CPUs that firmware parked and we never started. */
+        /* No shorthand and no cluster: an NMI by shorthand would also reach CPUs that firmware parked and we never started,
+         * and NMIs are too rare to be worth a second path. */
         CPUMASK_FOREACH (c, set)
             msg_ring_nmi(c);
-        return;
+    } else if (shorthand_reaches(set)) {
+        msg_ring_shorthand();
+    } else if (by_cluster()) {
+        for (u32 w = 0; w < cpumask_words; w++)
+            run = ring_cluster_word(w, set->w[w], run);
+        if (run)
+            ring_cluster(run);
+    } else {
+        CPUMASK_FOREACH (c, set)
+            msg_ring(c);
     }
-    if (apic_is_x2apic && (delivery == MSG_DELIVERY_CLUSTER || delivery == MSG_DELIVERY_AUTO)) {
-        ring_clusters(set);
-        return;
-    }
-    CPUMASK_FOREACH (c, set)
-        msg_ring(c);
 }
 
-void msg_ring_word(u64 set, u32 flags)
+void msg_ring_word(u64 set)
 {
-    cpumask_t m;
-    m.w[0] = set;
-    msg_ring_mask(&m, flags & MSG_NMI);
+    if (set == this_cpu(msg_self).others) {
+        msg_ring_shorthand();
+    } else if (by_cluster()) {
+        u32 run = ring_cluster_word(0, set, 0);
+        if (run)
+            ring_cluster(run);
+    } else {
+        for (; set; set &= set - 1)
+            msg_ring((cpu_t)lowest_bit(set));
+    }
 }
 
 /* The shorthand also reaches CPUs that have no index here: those beyond MAX_CPUS, and those that firmware has disabled.
@@ -96,10 +121,14 @@ void msg_delivery_set(enum msg_delivery d)
 {
     delivery = d;
     bool allowed = d == MSG_DELIVERY_AUTO || d == MSG_DELIVERY_SHORTHAND;
-    cpumask_clear(&msg_shorthand_set);
+    cpumask_clear(&shorthand_set);
     if (allowed && msg_cpus >= 3) /* with one receiver there is nothing to save */
         for (cpu_t c = 0; c < msg_cpus; c++)
-            cpumask_set(&msg_shorthand_set, c);
+            cpumask_set(&shorthand_set, c);
+    for (cpu_t c = 0; c < msg_cpus; c++)
+        per_cpu(msg_self, c).others = shorthand_set.w[0] && cpumask_words == 1
+                                          ? shorthand_set.w[0] & ~per_cpu(msg_self, c).bit
+                                          : per_cpu(msg_self, c).bit;
 }
 
 enum msg_delivery msg_delivery_get(void)

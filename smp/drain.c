@@ -9,29 +9,32 @@ COUNTER(msg_interrupts, "message interrupts taken");
 COUNTER(msg_spurious, "message interrupts that found no pending word set");
 
 /* Out of line: the copy would cost the synchronous path registers, which it would have to save. */
-static NOINLINE void run_copied(struct msg_slot *s, cpu_t from)
+static NOINLINE void run_copied(struct msg_inbox *box, struct msg_slot *s, cpu_t from)
 {
     const struct msg_kind *kind = (const struct msg_kind *)(s->what & ~SLOT_FLAGS_MASK);
     u64 copy[MSG_WORDS];
     struct msg_in in = {.word = copy, .slot = s, .from = from, .acked = true};
+    atomic_store_relaxed(&box->own.running, kind);
     msg_words_copy(copy, s->word);
     slot_ack(s);
     kind->fn(&in);
 }
 
 /* One line. `running` is published before the acknowledgement: whoever has seen that can see what is about to run (F4). */
-static ALWAYS_INLINE void run_line(struct msg_inbox *box, struct msg_slot *s, cpu_t from)
+static ALWAYS_INLINE void run_line(struct msg_inbox *box, enum msg_class class, u64 from)
 {
+    struct msg_slot *s = (struct msg_slot *)((char *)box->slot + from * sizeof(struct msg_slot));
     u64 what = s->what;
     if (unlikely(!what)) /* our own bit: a bare doorbell, served by the hooks */
         return;
     DEBUG_ASSERT(slot_posted(s) - atomic_load_relaxed(&s->acked) == 1, "a pending bit means one message");
-    const struct msg_kind *kind = (const struct msg_kind *)(what & ~SLOT_FLAGS_MASK);
-    atomic_store_relaxed(&box->own.running, kind);
     if (what & MSG_ASYNC) {
-        run_copied(s, from);
+        run_copied(box, s, (cpu_t)from);
     } else {
-        struct msg_in in = {.word = s->word, .slot = s, .from = from, .acked = false};
+        const struct msg_kind *kind =
+            (const struct msg_kind *)(class == MSG_CLASS_NMI ? what & ~SLOT_FLAGS_MASK : what);
+        atomic_store_relaxed(&box->own.running, kind);
+        struct msg_in in = {.word = s->word, .slot = s, .from = (cpu_t)from, .acked = false};
         kind->fn(&in);
         if (likely(!in.acked))
             slot_ack(s);
@@ -39,27 +42,24 @@ static ALWAYS_INLINE void run_line(struct msg_inbox *box, struct msg_slot *s, cp
     counter_inc(msg_drained);
 }
 
-static ALWAYS_INLINE bool drain_word(struct msg_inbox *box, enum msg_class class, u32 w)
+/* The messages of one pending word, from CPU `first` on. Out of line for the same reason. */
+static NOINLINE void run_lines(struct msg_inbox *box, enum msg_class class, u64 bits, u64 first)
 {
-    u64 bits = inbox_take(&box->pending[class].word[w]);
-    if (unlikely(!bits))
-        return false;
-    do {
-        u64 from = (u64)__builtin_ctzll(bits) + w * 64;
-        bits &= bits - 1;
-        run_line(box, (struct msg_slot *)((char *)box->slot + from * sizeof(struct msg_slot)), (cpu_t)from);
-    } while (bits);
-    return true;
+    for (; bits; bits &= bits - 1)
+        run_line(box, class, first + lowest_bit(bits));
 }
 
 static COLD bool drain_many_words(struct msg_inbox *box, enum msg_class class)
 {
     bool any = false;
-    for (u32 w = 0; w < cpumask_words; w++)
+    for (u32 w = 0; w < cpumask_words; w++) {
         /* A plain look first: most words are empty, and a locked exchange takes the line for writing. A bit that comes after
          * the look came to an empty word, and its ring comes after this interrupt. */
-        if (atomic_load_relaxed(&box->pending[class].word[w]))
-            any |= drain_word(box, class, w);
+        if (!atomic_load_relaxed(&box->pending[class].word[w]))
+            continue;
+        any = true;
+        run_lines(box, class, inbox_take(&box->pending[class].word[w]), w * 64);
+    }
     return any;
 }
 
@@ -67,7 +67,16 @@ static COLD bool drain_many_words(struct msg_inbox *box, enum msg_class class)
  * no need to look twice, and the time spent here is bounded by one message from each CPU. */
 static ALWAYS_INLINE bool drain_class(struct msg_inbox *box, enum msg_class class)
 {
-    return likely(cpumask_words == 1) ? drain_word(box, class, 0) : drain_many_words(box, class);
+    if (unlikely(cpumask_words != 1))
+        return drain_many_words(box, class);
+    u64 bits = inbox_take(&box->pending[class].word[0]);
+    if (unlikely(!bits))
+        return false;
+    if (likely(!(bits & (bits - 1)))) /* one sender, as most often: no loop */
+        run_line(box, class, lowest_bit(bits));
+    else
+        run_lines(box, class, bits, 0);
+    return true;
 }
 
 /* The EOI comes last. No ring is lost by that: while our interrupt is in service, the APIC keeps one more of the same
@@ -79,10 +88,13 @@ void msg_drain(void)
     struct msg_inbox *box = this_cpu(msg_self).inbox;
     if (unlikely(!drain_class(box, MSG_CLASS_FIXED)))
         counter_inc(msg_spurious);
+    box = this_cpu(msg_self)
+              .inbox; /* read again rather than kept in a register, which would have to be saved */
     atomic_store_relaxed(&box->own.running, NULL);
     TABLE_FOREACH (doorbell_hook, struct doorbell_hook, h)
         h->fn();
     apic_eoi();
+    box = this_cpu(msg_self).inbox;
     atomic_store_relaxed(&box->own.drains, box->own.drains + 1);
     counter_inc(msg_interrupts);
 }

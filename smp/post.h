@@ -5,6 +5,7 @@
  * the message, so that the caller's struct msg never has its address taken and lives in registers. */
 #pragma once
 
+#include "lib/assert.h"
 #include "lib/context.h"
 #include "lib/counter.h"
 #include "lib/percpu.h"
@@ -16,6 +17,7 @@ struct msg_self {
     u64 slot_offset;    /* of this CPU's line, in anyone's inbox */
     u64 pending_offset; /* of the pending word with this CPU's bit, in anyone's inbox, class fixed */
     u64 bit;
+    u64 others; /* CPUs 0 .. 63 that a shorthand interrupt from here reaches; 0: none is to be used */
     struct msg_inbox *inbox; /* its own */
 };
 DECLARE_PERCPU(struct msg_self, msg_self);
@@ -26,20 +28,17 @@ DECLARE_PERCPU(u64, counter_msg_rings_saved);
 /* smp/deliver.c. */
 void msg_ring(cpu_t to);
 void msg_ring_nmi(cpu_t to);
-void msg_ring_word(u64 set, u32 flags); /* CPUs 0 .. 63 */
+void msg_ring_word(u64 set); /* CPUs 0 .. 63 */
 void msg_ring_shorthand(void);
-/* The CPUs, the sender included, that "all but self" reaches and that all have an index; empty where delivery= or the
- * number of CPUs forbids the shorthand. Written by msg_delivery_set only. */
-extern cpumask_t msg_shorthand_set;
 
 /* smp/send.c: what the hot path could not do. */
-err_t msg_claim_slow(cpu_t to);
+u64 msg_post_rest(u64 set, u64 todo, bool published, const struct msg *m);
 err_t msg_post_slow(cpu_t to, const struct msg *m);
 err_t msg_send_slow(cpu_t to, const struct msg *m);
 err_t msg_call_slow(cpu_t to, const struct msg *m);
 void msg_post_mask_slow(const cpumask_t *to, const struct msg *m, cpumask_t *full);
 err_t msg_call_mask_slow(const cpumask_t *to, const struct msg *m);
-err_t msg_send_each(u64 set, const struct msg *m); /* CPUs 0 .. 63 */
+err_t msg_call_rest(u64 set, u64 refused, const struct msg *m); /* CPUs 0 .. 63 */
 
 /* smp/wait.c: msg_wait_mask for CPUs 0 .. 63. */
 err_t msg_wait_word(u64 set) MUST_CHECK;
@@ -121,55 +120,46 @@ static ALWAYS_INLINE err_t msg_call(cpu_t to, const struct msg *m)
     return e;
 }
 
-/* Fills the lines of CPUs w * 64 .. w * 64 + 63 that are in `set`. Returns those to ring; *refused are those that got
- * nothing. */
-static ALWAYS_INLINE u64 msg_fill_word(u32 w, u64 set, const struct msg *m, u64 *refused)
+/* On a machine with at most 64 CPUs, by ordinary interrupt. All lines first, then the rings: one ICR write can then reach all,
+ * and the receivers start together. Returns the CPUs that got nothing, the running one among them if it is in the set: its
+ * line to itself is never free. At the first line that is not free, or pending word that is not empty, smp/send.c takes
+ * over: so nothing that the loop uses has to survive a call, and be saved for that by the caller. */
+static ALWAYS_INLINE u64 msg_post_word(u64 set, const struct msg *m)
 {
-    u64 pending_offset = msg_pending_offset(m->flags), ring = set;
-    *refused = 0;
+    u64 slot_offset = this_cpu(msg_self).slot_offset, pending_offset = this_cpu(msg_self).pending_offset;
     for (u64 todo = set; todo; todo &= todo - 1) {
-        u64 to = (u64)__builtin_ctzll(todo) + w * 64;
-        char *box = (char *)msg_inbox[to];
-        struct msg_slot *s = (struct msg_slot *)(box + this_cpu(msg_self).slot_offset);
-        if (unlikely(!slot_claim(s)) && msg_claim_slow((cpu_t)to) != ERR_OK) {
-            *refused |= todo & -todo;
-            ring &= ~(todo & -todo);
-            continue;
+        char *box = (char *)msg_inbox[lowest_bit(todo)];
+        struct msg_slot *s = (struct msg_slot *)(box + slot_offset);
+        if (unlikely(!slot_claim(s))) {
+            struct msg copy = *m;
+            return msg_post_rest(set, todo, false, &copy);
         }
         slot_fill(s, (u64)m->kind + m->flags, m->word);
         counter_inc(msg_sent);
         if (unlikely(!inbox_publish((u64 *)(box + pending_offset), this_cpu(msg_self).bit))) {
-            counter_inc(msg_rings_saved);
-            ring &= ~(todo & -todo);
+            struct msg copy = *m;
+            return msg_post_rest(set, todo, true, &copy);
         }
     }
-    return ring;
-}
-
-/* On a machine with at most 64 CPUs, to a set without the running one, by ordinary interrupt. All lines first, then the
- * rings: one ICR write can then reach all, and the receivers start together. */
-static ALWAYS_INLINE u64 msg_post_word(u64 set, const struct msg *m)
-{
-    u64 refused;
-    u64 ring = msg_fill_word(0, set, m, &refused);
-    if (likely((ring | this_cpu(msg_self).bit) == msg_shorthand_set.w[0]))
+    if (likely(set == this_cpu(msg_self).others))
         msg_ring_shorthand();
     else
-        msg_ring_word(ring, m->flags);
-    return refused;
+        msg_ring_word(set);
+    return 0;
 }
 
 /* Whether msg_post_word will do. */
-static ALWAYS_INLINE bool msg_is_one_word(const cpumask_t *to, u32 flags)
+static ALWAYS_INLINE bool msg_is_one_word(u32 flags)
 {
-    return likely(cpumask_words == 1) && likely(!(to->w[0] & this_cpu(msg_self).bit)) &&
-           likely(!(flags & MSG_NMI));
+    return likely(cpumask_words == 1) && likely(!(flags & MSG_NMI));
 }
 
 static ALWAYS_INLINE void msg_post_mask(const cpumask_t *to, const struct msg *m, cpumask_t *full)
 {
-    if (msg_is_one_word(to, m->flags)) {
-        full->w[0] = msg_post_word(to->w[0], m);
+    if (msg_is_one_word(m->flags)) {
+        u64 refused = msg_post_word(to->w[0], m);
+        ASSERT(!(refused & this_cpu(msg_self).bit), "a CPU does not post to itself");
+        full->w[0] = refused;
         return;
     }
     struct msg copy = *m;
@@ -180,15 +170,14 @@ static ALWAYS_INLINE err_t msg_call_mask(const cpumask_t *to, const struct msg *
 {
     err_t e;
     preempt_disable();
-    if (msg_is_one_word(to, m->flags)) {
+    if (msg_is_one_word(m->flags)) {
         u64 set = to->w[0], refused = msg_post_word(set, m);
-        e = ERR_OK;
-        if (unlikely(refused)) {
+        if (likely(!refused)) {
+            e = msg_wait_word(set);
+        } else {
             struct msg copy = *m;
-            e = msg_send_each(refused, &copy);
+            e = msg_call_rest(set, refused, &copy);
         }
-        err_t waited = msg_wait_word(set);
-        e = likely(!e) ? waited : e;
     } else {
         struct msg copy = *m;
         e = msg_call_mask_slow(to, &copy);

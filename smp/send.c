@@ -8,10 +8,12 @@ COUNTER(msg_line_full, "posts refused, because the line still held an earlier me
 COUNTER(msg_ran_here, "messages of a CPU to itself");
 
 /* The hot path found the line not free: opens it if it was never used and the receiver is there, and claims it. */
-COLD err_t msg_claim_slow(cpu_t to)
+static COLD err_t claim_slow(cpu_t to)
 {
     if (!cpu_is_online(to) || to >= msg_cpus)
         return ERR_ABSENT;
+    if (to == cpu_self())
+        return ERR_INVAL;
     struct msg_slot *s = msg_slot_to(to);
     slot_open(s);
     if (slot_claim(s))
@@ -23,7 +25,7 @@ COLD err_t msg_claim_slow(cpu_t to)
 COLD err_t msg_post_slow(cpu_t to, const struct msg *m)
 {
     ASSERT(to != cpu_self(), "a CPU does not post to itself");
-    err_t e = msg_claim_slow(to);
+    err_t e = claim_slow(to);
     if (e == ERR_OK)
         msg_post_claimed(to, msg_slot_to(to), m);
     return e;
@@ -71,22 +73,55 @@ COLD err_t msg_call_slow(cpu_t to, const struct msg *m)
     return e == ERR_OK && to != cpu_self() ? msg_wait(to) : e;
 }
 
+struct filled {
+    u64 ring, refused; /* CPUs to ring; CPUs that got nothing */
+};
+
+/* Fills the lines of CPUs w * 64 .. w * 64 + 63 that are in `set`, from the lowest of `todo` on; `published`: that one has
+ * been filled already, and announced in a pending word that was not empty. */
+static struct filled fill_word(u32 w, u64 set, u64 todo, bool published, const struct msg *m)
+{
+    struct filled f = {.ring = set, .refused = 0};
+    for (; todo; todo &= todo - 1, published = false) {
+        u64 bit = todo & -todo;
+        cpu_t to = (cpu_t)(lowest_bit(todo) + w * 64);
+        if (!published) {
+            struct msg_slot *s = msg_slot_to(to);
+            if (!slot_claim(s) && claim_slow(to) != ERR_OK) {
+                f.refused |= bit;
+                f.ring &= ~bit;
+                continue;
+            }
+            slot_fill(s, (u64)m->kind + m->flags, m->word);
+            counter_inc(msg_sent);
+            if (inbox_publish(msg_pending_at(to, m->flags), this_cpu(msg_self).bit))
+                continue;
+        }
+        counter_inc(msg_rings_saved);
+        f.ring &= ~bit;
+    }
+    return f;
+}
+
+/* msg_post_word from the lowest of `todo` on. */
+u64 msg_post_rest(u64 set, u64 todo, bool published, const struct msg *m)
+{
+    struct filled f = fill_word(0, set, todo, published, m);
+    msg_ring_word(f.ring);
+    return f.refused;
+}
+
 COLD void msg_post_mask_slow(const cpumask_t *to, const struct msg *m, cpumask_t *full)
 {
-    cpu_t self = cpu_self();
-    bool nmi = m->flags & MSG_NMI;
     cpumask_t ring;
-    ASSERT(!cpumask_test(to, self), "a CPU does not post to itself");
+    ASSERT(!cpumask_test(to, cpu_self()), "a CPU does not post to itself");
     cpumask_clear(&ring);
-    for (u32 w = 0; w < cpumask_words; w++)
-        ring.w[w] = msg_fill_word(w, to->w[w], m, &full->w[w]);
-    cpumask_set(&ring, self);
-    if (!nmi && cpumask_equal(&ring, &msg_shorthand_set)) {
-        msg_ring_shorthand();
-        return;
+    for (u32 w = 0; w < cpumask_words; w++) {
+        struct filled f = fill_word(w, to->w[w], to->w[w], false, m);
+        ring.w[w] = f.ring;
+        full->w[w] = f.refused;
     }
-    cpumask_unset(&ring, self);
-    msg_ring_mask(&ring, nmi);
+    msg_ring_mask(&ring, m->flags & MSG_NMI);
 }
 
 static COLD err_t send_each(const cpumask_t *to, const struct msg *m)
@@ -99,11 +134,13 @@ static COLD err_t send_each(const cpumask_t *to, const struct msg *m)
     return first;
 }
 
-COLD err_t msg_send_each(u64 set, const struct msg *m)
+/* A call to CPUs 0 .. 63, after all but `refused` have got their message. */
+COLD err_t msg_call_rest(u64 set, u64 refused, const struct msg *m)
 {
     cpumask_t to;
-    to.w[0] = set;
-    return send_each(&to, m);
+    to.w[0] = refused;
+    err_t sent = send_each(&to, m), waited = msg_wait_word(set);
+    return sent ? sent : waited;
 }
 
 COLD err_t msg_call_mask_slow(const cpumask_t *to, const struct msg *m)
@@ -113,8 +150,8 @@ COLD err_t msg_call_mask_slow(const cpumask_t *to, const struct msg *m)
     msg_post_mask_slow(&others, m, &full);
     if (cpumask_test(to, cpu_self()))
         run_here(m);
-    err_t refused = send_each(&full, m), e = msg_wait_mask(&others);
-    return refused ? refused : e;
+    err_t sent = send_each(&full, m), waited = msg_wait_mask(&others);
+    return sent ? sent : waited;
 }
 
 /* A receiver's own bit in its own inbox has no line behind it (that line is closed for ever): it is the bare doorbell's. */

@@ -16,6 +16,7 @@
 #include "lib/atomic.h"
 #include "lib/cpumask.h"
 #include "lib/types.h"
+#include "lib/x86/bits.h"
 #include "lib/x86/local.h"
 
 #define MSG_WORDS 6u /* 48 bytes: a cache line less the two counters and the kind */
@@ -132,7 +133,7 @@ static ALWAYS_INLINE u64 inbox_take(u64 *pending_word)
 static ALWAYS_INLINE void slot_ack(struct msg_slot *s)
 {
     /* F2 (other side). orders: our reads of the line, the published `running` and, for a synchronous message, all that the
-     * function did, before the acknowledgement; pairs with: smp/slot.h:slot_claim and slot_done (acquire); else: the
+     * function did, before the acknowledgement; pairs with: smp/slot.h:slot_claim and slot_number_done (acquire); else: the
      * sender could overwrite what we still read, or miss what we have done. */
     atomic_store_release(&s->acked, atomic_load_relaxed(&s->posted));
 }
@@ -145,9 +146,14 @@ static ALWAYS_INLINE u32 slot_posted(const struct msg_slot *s)
 
 /* True once the message with this number has been acknowledged. A handler of this CPU may have posted more since: they are
  * not waited for, so that a stream of them cannot starve the waiter. At once true for a closed line, which holds none. */
-static ALWAYS_INLINE bool slot_done(const struct msg_slot *s, u32 posted)
+static ALWAYS_INLINE bool slot_number_done(const u32 *acked, u32 posted)
 {
     /* F2 (the waiter's). orders: all that follows after what the receiver did before it acknowledged; pairs with:
      * smp/slot.h:slot_ack (release); else: a caller could miss results, or reuse memory that the receiver still uses. */
-    return (s32)(atomic_load_acquire(&s->acked) - posted) >= 0;
+    return (s32)(atomic_load_acquire(acked) - posted) >= 0;
+}
+
+static ALWAYS_INLINE bool slot_done(const struct msg_slot *s, u32 posted)
+{
+    return slot_number_done(&s->acked, posted);
 }

@@ -39,11 +39,12 @@ static COLD void report(cpu_t to, const struct msg_slot *s, const struct msg_wat
 {
     const struct msg_kind *kind = (const struct msg_kind *)(s->what & ~SLOT_FLAGS_MASK);
     counter_inc(msg_watchdog_reports);
-    log_error("message watchdog: CPU %u (APIC id %u) has not acknowledged \"%s\" of CPU %u for %llu ms; %s, "
-              "it is running %s",
-              to, cpu_apic_id(to), kind_name(kind), cpu_self(), (unsigned long long)waited_ms(w),
-              is_taken(to, (u32)s->what) ? "it took the message"
-                                         : "it never took the message (interrupts off, or the ring was lost)",
+    log_error("message watchdog: CPU %u (APIC id %u) has not acknowledged '%s' from CPU %u for %llu ms", to,
+              cpu_apic_id(to), kind_name(kind), cpu_self(), (unsigned long long)waited_ms(w));
+    log_error("message watchdog: CPU %u %s; it runs %s", to,
+              is_taken(to, (u32)s->what)
+                  ? "has taken the message from its inbox"
+                  : "has not looked into its inbox (interrupts off, or a lost interrupt)",
               kind_name(msg_current(to)));
     u64 now = atomic_load_relaxed(&msg_inbox[to]->own.drains) + 1;
     if (atomic_xchg(&shown_at[to], now) != now && msg_stuck_hook)
@@ -53,7 +54,7 @@ static COLD void report(cpu_t to, const struct msg_slot *s, const struct msg_wat
 static COLD void ring_again(cpu_t to, const struct msg_slot *s, const struct msg_watch *w)
 {
     counter_inc(msg_rings_again);
-    log_error("message watchdog: ringing CPU %u again after %llu ms", to, (unsigned long long)waited_ms(w));
+    log_warn("message watchdog: ringing CPU %u again after %llu ms", to, (unsigned long long)waited_ms(w));
     if (s->what & MSG_NMI)
         msg_ring_nmi(to);
     else
@@ -62,12 +63,14 @@ static COLD void ring_again(cpu_t to, const struct msg_slot *s, const struct msg
 
 /* The one loop. Counted in turns, not in time, so that a clock which stands still or goes back cannot keep the watchdog from
  * looking; wait_watched adds the name and the limit that lib/wait.h gives to other waits. */
-static ALWAYS_INLINE bool spin_for(const struct msg_slot *s, u32 posted, u32 turns)
+static ALWAYS_INLINE bool spin_for(const u32 *acked, u32 posted, u32 turns)
 {
+    if (likely(slot_number_done(acked, posted)))
+        return true;
     do {
-        if (slot_done(s, posted))
-            return true;
         cpu_pause();
+        if (slot_number_done(acked, posted))
+            return true;
     } while (--turns);
     return false;
 }
@@ -78,8 +81,8 @@ static ALWAYS_INLINE bool spin_for(const struct msg_slot *s, u32 posted, u32 tur
 
 static COLD err_t answered_late(cpu_t to, const struct msg_watch *w)
 {
-    log_error("message watchdog: CPU %u has acknowledged after %llu ms%s", to,
-              (unsigned long long)waited_ms(w), w->stage == MSG_WATCH_RANG_AGAIN ? " and a second ring" : "");
+    log_warn("message watchdog: CPU %u has acknowledged after %llu ms%s", to,
+             (unsigned long long)waited_ms(w), w->stage == MSG_WATCH_RANG_AGAIN ? " and a second ring" : "");
     return ERR_OK;
 }
 
@@ -89,7 +92,7 @@ static COLD err_t wait_watched(cpu_t to, const struct msg_slot *s, u32 posted)
         msg_watch_begin(rdtsc(), wait_ms(msg_watchdog.report_ms), wait_ms(msg_watchdog.retry_ms),
                         wait_ms(msg_watchdog.give_up_ms));
     for (;;) {
-        if (spin_for(s, posted, TURNS_PER_LOOK))
+        if (spin_for(&s->acked, posted, TURNS_PER_LOOK))
             return watch.stage == MSG_WATCH_QUIET ? ERR_OK : answered_late(to, &watch);
         switch (msg_watch_step(&watch, rdtsc())) {
         case MSG_WATCH_WAIT:
@@ -112,18 +115,12 @@ static COLD err_t wait_watched(cpu_t to, const struct msg_slot *s, u32 posted)
     }
 }
 
-static ALWAYS_INLINE bool wait_briefly(cpu_t to)
-{
-    const struct msg_slot *s = msg_slot_to(to);
-    return likely(spin_for(s, slot_posted(s), TURNS_PER_LOOK));
-}
-
 /* The slow rest of a wait, from CPU `to` on: kept apart, so that a wait that ends soon saves no registers. */
 static COLD err_t wait_for_line(cpu_t to)
 {
     const struct msg_slot *s = msg_slot_to(to);
     u32 posted = slot_posted(s);
-    return spin_for(s, posted, TURNS_PER_LOOK) ? ERR_OK : wait_watched(to, s, posted);
+    return spin_for(&s->acked, posted, TURNS_PER_LOOK) ? ERR_OK : wait_watched(to, s, posted);
 }
 
 static COLD err_t wait_for_lines(const cpumask_t *to)
@@ -144,12 +141,16 @@ static COLD err_t wait_for_word(u64 set)
     return wait_for_lines(&to);
 }
 
+/* ASSERT_MAY_WAIT, and with the same look at RFLAGS: not between STAC and CLAC, where the interrupts that serve this CPU's
+ * inbox would end the section, or leave it open to what they run. */
 static ALWAYS_INLINE void assert_may_wait(void)
 {
+#ifdef VOLLEY_HOST
     ASSERT_MAY_WAIT();
-#ifndef VOLLEY_HOST
+#else
+    ASSERT((rflags_read() & (RFLAGS_IF | RFLAGS_AC)) == RFLAGS_IF && !context_is_irq() && !context_is_nmi(),
+           "only a thread with interrupts on, and no open user-access section, may wait for another CPU");
     DEBUG_ASSERT(this_cpu(percpu_head.preempt_depth), "the line waited for is the one that was posted to");
-    ASSERT(!(rflags_read() & RFLAGS_AC), "no waiting inside a user-access section");
 #endif
 }
 
@@ -158,15 +159,29 @@ err_t msg_wait(cpu_t to)
     assert_may_wait();
     if (unlikely(to >= msg_cpus))
         return ERR_ABSENT;
-    return wait_briefly(to) ? ERR_OK : wait_for_line(to);
+    const struct msg_slot *s = msg_slot_to(to);
+    return likely(spin_for(&s->acked, slot_posted(s), TURNS_PER_LOOK)) ? ERR_OK : wait_for_line(to);
 }
 
+/* First notes what is to be waited for, while the others work; then there is little to do between the last
+ * acknowledgement and the return. */
 err_t msg_wait_word(u64 set)
 {
+    struct {
+        const u32 *acked;
+        u32 posted;
+    } open[64], *end = open;
     assert_may_wait();
-    for (; set; set &= set - 1)
-        if (!wait_briefly((cpu_t)__builtin_ctzll(set)))
+    u64 acked_offset = this_cpu(msg_self).slot_offset + offsetof(struct msg_slot, acked);
+    for (u64 todo = set; todo; todo &= todo - 1, end++) {
+        end->acked = (const u32 *)((char *)msg_inbox[lowest_bit(todo)] + acked_offset);
+        end->posted = slot_posted(container_of(end->acked, struct msg_slot, acked));
+    }
+    while (end != open) {
+        end--;
+        if (unlikely(!spin_for(end->acked, end->posted, TURNS_PER_LOOK)))
             return wait_for_word(set);
+    }
     return ERR_OK;
 }
 

@@ -15,5 +15,4 @@ static void concurrent_post(struct tlb_ticket *t)
 }
 
 SHOOTDOWN_POLICY(concurrent, "tell all, flush here meanwhile, wait for every flush (Linux today)",
-                 .at_return = TLB_WALKERS, .at_release = TLB_WALKERS, .post = concurrent_post,
-                 .wait = shootdown_wait_acks);
+                 .at_return = TLB_WALKERS, .at_release = TLB_WALKERS, .post = concurrent_post);

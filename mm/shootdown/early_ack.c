@@ -19,5 +19,4 @@ static void early_ack_post(struct tlb_ticket *t)
 }
 
 SHOOTDOWN_POLICY(early_ack, "as concurrent, but wait only until every target has entered its handler",
-                 .at_return = TLB_ENTERED, .at_release = TLB_ENTERED, .post = early_ack_post,
-                 .wait = shootdown_wait_acks);
+                 .at_return = TLB_ENTERED, .at_release = TLB_ENTERED, .post = early_ack_post);

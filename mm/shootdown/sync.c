@@ -15,5 +15,4 @@ static void sync_post(struct tlb_ticket *t)
 }
 
 SHOOTDOWN_POLICY(sync, "flush here, then tell all, then wait for every flush (textbook)",
-                 .at_return = TLB_WALKERS, .at_release = TLB_WALKERS, .post = sync_post,
-                 .wait = shootdown_wait_acks);
+                 .at_return = TLB_WALKERS, .at_release = TLB_WALKERS, .post = sync_post);

@@ -15,11 +15,6 @@ static void unsafe_nowait_post(struct tlb_ticket *t)
     shootdown_flush_here(t);
 }
 
-static void wait_for_nobody(struct tlb_ticket *t)
-{
-    (void)t;
-}
-
 SHOOTDOWN_POLICY(unsafe_nowait, "BROKEN control: tell all, wait for nobody (needs unsafe=yes)",
                  .at_return = TLB_SENT, .at_release = TLB_FLUSHED, .control = true,
-                 .post = unsafe_nowait_post, .wait = wait_for_nobody);
+                 .post = unsafe_nowait_post);

@@ -15,10 +15,6 @@ SUPPLIED_FROM_ABOVE = {
     "panic": "lib/assert.h",
     "assert_failed": "lib/assert.h",
     "kmain": "the one outside symbol of boot",
-    "features": "lib/features.h",
-    "emulator": "lib/features.h",
-    "emulator_name": "lib/features.h",
-    "symbol_table": "the generated symbol table",
 }
 
 
