@@ -188,7 +188,7 @@ static void run(struct bench_run *b)
     if (e == ERR_OK) {
         print("  %-18s %4s %9s %9s %9s %9s %9s %7s\n", "ticks", "CPUs", "min", "p50", "p99", "max", "mean",
               "n");
-        for (u32 to_all = 0; to_all <= (online > 2); to_all++) {
+        for (u32 to_all = 0; to_all <= (online > 2 ? 1u : 0u); to_all++) {
             find_targets(to_all);
             for (u32 m = 0; m < ARRAY_SIZE(metrics); m++)
                 if (metrics[m].flags & (to_all ? TO_ALL : TO_ONE))

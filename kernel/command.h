@@ -12,4 +12,5 @@ struct command {
 };
 TABLE_DECLARE(command, struct command);
 #define COMMAND(ident, usage_, help_, fn_)                                                                   \
-    TABLE_ENTRY(command, struct command, command_##ident) = {.name = #ident, .usage = usage_, .help = help_, .fn = fn_}
+    TABLE_ENTRY(command, struct command,                                                                     \
+                command_##ident) = {.name = #ident, .usage = usage_, .help = help_, .fn = fn_}

@@ -14,9 +14,9 @@
 #include "mm/space.h"
 #include "smp/message.h"
 
-/* How long the last CPU may take to come up, from the second SIPI on, before scaling for emulators: the slowest firmware
- * seen holds an AP in SMM for some hundred milliseconds. */
-#define AP_WAIT_MS 1000u
+/* How long the last CPU may take to come up, from the second SIPI on, before scaling for emulators: firmware can hold an AP in
+ * SMM for some ten milliseconds; 64 CPUs under TCG take about twenty. */
+#define AP_WAIT_MS 250u
 
 static struct smp_start start;
 static struct trap_stacks trap_stacks[MAX_CPUS];
@@ -50,9 +50,10 @@ void cpus_prepare(const struct acpi_info *acpi)
 {
     volatile u32 *mmio = NULL;
     if (!features.x2apic) {
-        mmio = kmap_phys(acpi->lapic_base, PAGE_SIZE, PT_WRITE | PT_UNCACHED | PT_GLOBAL);
+        paddr_t page = apic_mmio_page(); /* where it is, which is not always where the MADT says */
+        mmio = kmap_phys(page, PAGE_SIZE, PT_WRITE | PT_UNCACHED | PT_GLOBAL);
         if (!mmio)
-            panic("the local APIC at %llx cannot be mapped", (unsigned long long)acpi->lapic_base.v);
+            panic("the local APIC at %llx cannot be mapped", (unsigned long long)page.v);
     }
     err_t e = apic_init(features.x2apic, mmio);
     if (e != ERR_OK)
@@ -126,6 +127,8 @@ u32 cpus_start(const struct boot_info *boot)
     start.entry = ap_entry;
     start.wait_ms = AP_WAIT_MS;
     u32 online = smp_start_all(&start);
-    kmap_ap_root_free(temp_root);
+    /* A CPU that is late may still run through these tables, whenever it comes. */
+    if (online == cpu_count())
+        kmap_ap_root_free(temp_root);
     return online;
 }

@@ -8,7 +8,13 @@
 #define BOOT_MODULES_MAX 16u
 #define BOOT_NOTES_MAX   16u
 
-enum boot_mem_type { BOOT_MEM_USABLE = 1, BOOT_MEM_RESERVED = 2, BOOT_MEM_ACPI = 3, BOOT_MEM_NVS = 4, BOOT_MEM_BAD = 5 };
+enum boot_mem_type {
+    BOOT_MEM_USABLE = 1,
+    BOOT_MEM_RESERVED = 2,
+    BOOT_MEM_ACPI = 3,
+    BOOT_MEM_NVS = 4,
+    BOOT_MEM_BAD = 5
+};
 
 struct boot_mem_range {
     paddr_t start;

@@ -13,8 +13,14 @@
 #include "lib/x86/cpu.h"
 
 #ifndef VOLLEY_HOST
-static inline bool context_is_nmi(void) { return this_cpu(percpu_head.nmi_depth) != 0; }
-static inline bool context_is_irq(void) { return this_cpu(percpu_head.irq_depth) != 0; }
+static inline bool context_is_nmi(void)
+{
+    return this_cpu(percpu_head.nmi_depth) != 0;
+}
+static inline bool context_is_irq(void)
+{
+    return this_cpu(percpu_head.irq_depth) != 0;
+}
 static inline void preempt_disable(void)
 {
     this_cpu(percpu_head.preempt_depth)++;
@@ -26,8 +32,14 @@ static inline void preempt_enable(void)
     this_cpu(percpu_head.preempt_depth)--;
 }
 #else
-static inline bool context_is_nmi(void) { return false; }
-static inline bool context_is_irq(void) { return false; }
+static inline bool context_is_nmi(void)
+{
+    return false;
+}
+static inline bool context_is_irq(void)
+{
+    return false;
+}
 static inline void preempt_disable(void) {}
 static inline void preempt_enable(void) {}
 #endif

@@ -5,7 +5,8 @@
 #include "lib/types.h"
 
 struct cpu_features {
-    bool x2apic, nx, pge, page_1g, pcid, invpcid, smep, smap, umip, mwait, tsc_deadline, invariant_tsc, hypervisor;
+    bool x2apic, nx, pge, page_1g, pcid, invpcid, smep, smap, umip, mwait, tsc_deadline, invariant_tsc,
+        hypervisor;
     bool xsave, fsgsbase, rdtscp, la57;
     u8 phys_bits, virt_bits;
     char vendor[13], brand[49], hypervisor_id[13];

@@ -16,11 +16,12 @@
 #define TABLE_DECLARE(table, type)                                                                           \
     extern const type *const __start_table_##table[] __attribute__((weak));                                  \
     extern const type *const __stop_table_##table[] __attribute__((weak))
-#define TABLE_START(table)          __start_table_##table
-#define TABLE_END(table)            __stop_table_##table
-#define TABLE_SECTION(table, name)  "table_" #table
+#define TABLE_START(table)         __start_table_##table
+#define TABLE_END(table)           __stop_table_##table
+#define TABLE_SECTION(table, name) "table_" #table
 #else
-#define TABLE_DECLARE(table, type) extern const type *const table_##table##_start[], *const table_##table##_end[]
+#define TABLE_DECLARE(table, type)                                                                           \
+    extern const type *const table_##table##_start[], *const table_##table##_end[]
 #define TABLE_START(table)         table_##table##_start
 #define TABLE_END(table)           table_##table##_end
 #define TABLE_SECTION(table, name) ".table." #table "." #name
@@ -28,7 +29,8 @@
 
 #define TABLE_ENTRY(table, type, name)                                                                       \
     static const type name;                                                                                  \
-    static const type *const name##_entry __attribute__((used, section(TABLE_SECTION(table, name)))) = &name; \
+    static const type *const name##_entry __attribute__((used, section(TABLE_SECTION(table, name)))) =       \
+        &name;                                                                                               \
     static const type name
 
 #define TABLE_SIZE(table) ((size_t)(TABLE_END(table) - TABLE_START(table)))

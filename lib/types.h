@@ -40,8 +40,14 @@ typedef u64 tlb_gen_t; /* generation of a space's translations: grows by one wit
 #define MIB             (1024ull * KIB)
 #define GIB             (1024ull * MIB)
 
-static inline paddr_t paddr_add(paddr_t p, u64 bytes) { return PADDR(p.v + bytes); }
-static inline bool paddr_is_none(paddr_t p) { return p.v == ~0ull; }
+static inline paddr_t paddr_add(paddr_t p, u64 bytes)
+{
+    return PADDR(p.v + bytes);
+}
+static inline bool paddr_is_none(paddr_t p)
+{
+    return p.v == ~0ull;
+}
 
 /* What a function that can fail returns. Callers must look: see MUST_CHECK. */
 typedef enum {
@@ -59,21 +65,21 @@ typedef enum {
 
 const char *err_name(err_t e); /* "out of memory", ...: lib/string.c */
 
-#define ALIGN_DOWN(x, a)    ((x) & ~((__typeof__(x))(a)-1))
-#define ALIGN_UP(x, a)      ALIGN_DOWN((x) + ((a)-1), a)
-#define IS_ALIGNED(x, a)    (((x) & ((__typeof__(x))(a)-1)) == 0)
-#define ARRAY_SIZE(a)       (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)           ((a) < (b) ? (a) : (b))
-#define MAX(a, b)           ((a) > (b) ? (a) : (b))
+#define ALIGN_DOWN(x, a)      ((x) & ~((__typeof__(x))(a)-1))
+#define ALIGN_UP(x, a)        ALIGN_DOWN((x) + ((a)-1), a)
+#define IS_ALIGNED(x, a)      (((x) & ((__typeof__(x))(a)-1)) == 0)
+#define ARRAY_SIZE(a)         (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b)             ((a) < (b) ? (a) : (b))
+#define MAX(a, b)             ((a) > (b) ? (a) : (b))
 #define container_of(p, T, m) ((T *)((char *)(p)-offsetof(T, m)))
 
-#define likely(x)       __builtin_expect(!!(x), 1)
-#define unlikely(x)     __builtin_expect(!!(x), 0)
-#define MUST_CHECK      __attribute__((warn_unused_result))
-#define NORETURN        __attribute__((noreturn))
-#define ALWAYS_INLINE   inline __attribute__((always_inline))
-#define NOINLINE        __attribute__((noinline))
-#define COLD            __attribute__((cold, noinline))
-#define PRINTF(fmt, va) __attribute__((format(printf, fmt, va)))
-#define CACHE_ALIGNED   __attribute__((aligned(64)))
-#define PACKED          __attribute__((packed))
+#define likely(x)             __builtin_expect(!!(x), 1)
+#define unlikely(x)           __builtin_expect(!!(x), 0)
+#define MUST_CHECK            __attribute__((warn_unused_result))
+#define NORETURN              __attribute__((noreturn))
+#define ALWAYS_INLINE         inline __attribute__((always_inline))
+#define NOINLINE              __attribute__((noinline))
+#define COLD                  __attribute__((cold, noinline))
+#define PRINTF(fmt, va)       __attribute__((format(printf, fmt, va)))
+#define CACHE_ALIGNED         __attribute__((aligned(64)))
+#define PACKED                __attribute__((packed))

@@ -10,8 +10,8 @@ COUNTER(msg_rings, "ICR writes for messages and bare doorbells");
 COUNTER(msg_rings_saved, "rings saved, because the receiver's pending word was not empty");
 
 static enum msg_delivery delivery;
-/* The CPUs, the sender included, that "all but self" reaches and that all have an index; empty where delivery= or the number
- * of CPUs forbids the shorthand. */
+/* The CPUs, the sender included, that "all but self" reaches and that all have an index; empty where delivery= or the
+ * number of CPUs forbids the shorthand. */
 static cpumask_t shorthand_set;
 
 void msg_ring(cpu_t to)
@@ -32,8 +32,8 @@ void msg_ring_shorthand(void)
     apic_send_fixed_all_but_self(VECTOR_MESSAGE);
 }
 
-/* Logical x2APIC destinations are cluster << 16 | bits: the id's upper part names the cluster, its lower four bits the bit
- * (SDM volume 3A, section 11.12.10.2). One write reaches any set within a cluster. */
+/* Logical x2APIC destinations are cluster << 16 | bits: the id's upper part names the cluster, its lower four bits the
+ * bit (SDM volume 3A, section 11.12.10.2). One write reaches any set within a cluster. */
 #define CLUSTER_SHIFT 16u
 static u32 logical_of(apic_id_t id)
 {
@@ -50,9 +50,9 @@ static void ring_cluster(u32 logical)
     apic_send_fixed_cluster(logical, VECTOR_MESSAGE);
 }
 
-/* One write for each run of CPUs in the same cluster. Firmware numbers CPUs so that neighbours by index are neighbours by
- * id; where it does not, a cluster is written to more than once, which is correct and merely slower. `run` is what the CPUs
- * before these have left to be written (0 at the start); returns what these leave. */
+/* One write for each run of CPUs in the same cluster. Firmware numbers CPUs so that neighbours by index are neighbours
+ * by id; where it does not, a cluster is written to more than once, which is correct and merely slower. `run` is what
+ * the CPUs before these have left to be written (0 at the start); returns what these leave. */
 static ALWAYS_INLINE u32 ring_cluster_word(u32 w, u64 set, u32 run)
 {
     for (; set; set &= set - 1) {
@@ -82,8 +82,8 @@ void msg_ring_mask(const cpumask_t *set, bool nmi)
 {
     u32 run = 0;
     if (nmi) {
-        /* No shorthand and no cluster: an NMI by shorthand would also reach CPUs that firmware parked and we never started,
-         * and NMIs are too rare to be worth a second path. */
+        /* No shorthand and no cluster: an NMI by shorthand would also reach CPUs that firmware parked and we never
+         * started, and NMIs are too rare to be worth a second path. */
         CPUMASK_FOREACH (c, set)
             msg_ring_nmi(c);
     } else if (shorthand_reaches(set)) {
@@ -113,10 +113,10 @@ void msg_ring_word(u64 set)
     }
 }
 
-/* The shorthand also reaches CPUs that have no index here: those beyond MAX_CPUS, and those that firmware has disabled.
- * They wait for a SIPI with their APIC software-disabled, where a fixed interrupt is not accepted (SDM volume 3A, sections
- * 9.4.3 and 11.4.7.2). A CPU that was started and did not arrive may be in any state: it keeps the set from being
- * complete, because a message to it is refused. */
+/* The shorthand also reaches CPUs that have no index here: those beyond MAX_CPUS, and those that firmware has
+ * disabled. They wait for a SIPI with their APIC software-disabled, where a fixed interrupt is not accepted (SDM
+ * volume 3A, sections 9.4.3 and 11.4.7.2). A CPU that was started and did not arrive may be in any state: it keeps the
+ * set from being complete, because a message to it is refused. */
 void msg_delivery_set(enum msg_delivery d)
 {
     delivery = d;

@@ -20,7 +20,8 @@ static NOINLINE void run_copied(struct msg_inbox *box, struct msg_slot *s, cpu_t
     kind->fn(&in);
 }
 
-/* One line. `running` is published before the acknowledgement: whoever has seen that can see what is about to run (F4). */
+/* One line. `running` is published before the acknowledgement: whoever has seen that can see what is about to run
+ * (F4). */
 static ALWAYS_INLINE void run_line(struct msg_inbox *box, enum msg_class class, u64 from)
 {
     struct msg_slot *s = (struct msg_slot *)((char *)box->slot + from * sizeof(struct msg_slot));
@@ -53,8 +54,8 @@ static COLD bool drain_many_words(struct msg_inbox *box, enum msg_class class)
 {
     bool any = false;
     for (u32 w = 0; w < cpumask_words; w++) {
-        /* A plain look first: most words are empty, and a locked exchange takes the line for writing. A bit that comes after
-         * the look came to an empty word, and its ring comes after this interrupt. */
+        /* A plain look first: most words are empty, and a locked exchange takes the line for writing. A bit that comes
+         * after the look came to an empty word, and its ring comes after this interrupt. */
         if (!atomic_load_relaxed(&box->pending[class].word[w]))
             continue;
         any = true;
@@ -63,8 +64,8 @@ static COLD bool drain_many_words(struct msg_inbox *box, enum msg_class class)
     return any;
 }
 
-/* Takes each pending word once. What is posted to a word after we have taken it finds it empty and rings again, so there is
- * no need to look twice, and the time spent here is bounded by one message from each CPU. */
+/* Takes each pending word once. What is posted to a word after we have taken it finds it empty and rings again, so
+ * there is no need to look twice, and the time spent here is bounded by one message from each CPU. */
 static ALWAYS_INLINE bool drain_class(struct msg_inbox *box, enum msg_class class)
 {
     if (unlikely(cpumask_words != 1))
@@ -80,9 +81,9 @@ static ALWAYS_INLINE bool drain_class(struct msg_inbox *box, enum msg_class clas
 }
 
 /* The EOI comes last. No ring is lost by that: while our interrupt is in service, the APIC keeps one more of the same
- * vector pending (SDM volume 3A, section 11.8.4: IRR beside ISR), and raises it after the EOI and IRET; two rings that merge
- * there are one drain later, which takes all words. Coming first it would be just as safe, since interrupts are off until
- * IRET, but it would stand between the sender and its acknowledgement. */
+ * vector pending (SDM volume 3A, section 11.8.4: IRR beside ISR), and raises it after the EOI and IRET; two rings that
+ * merge there are one drain later, which takes all words. Coming first it would be just as safe, since interrupts are
+ * off until IRET, but it would stand between the sender and its acknowledgement. */
 void msg_drain(void)
 {
     struct msg_inbox *box = this_cpu(msg_self).inbox;

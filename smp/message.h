@@ -1,16 +1,18 @@
 /* Asynchronous inline messages: a registered kind and 48 bytes by value, in one 64-byte line per (sender, receiver).
  *
- * The sender chooses when the line is free again: after the function has run (MSG_SYNC), or on entry, once the receiver
- * has copied the payload and published what it is about to do (MSG_ASYNC). The interrupt is only a doorbell. Nothing
- * points into the sender's stack, nothing is allocated, no lock is shared by senders. docs/messages.md has the protocol,
- * its fences and diagrams. The static functions are in smp/post.h.
+ * The sender chooses when the line is free again: after the function has run (MSG_SYNC), or on entry, once the
+ * receiver has copied the payload and published what it is about to do (MSG_ASYNC). The interrupt is only a doorbell.
+ * Nothing points into the sender's stack, nothing is allocated, no lock is shared by senders. docs/messages.md has the
+ * protocol, its fences and diagrams. The static functions are in smp/post.h.
  *
  *   static void hello(struct msg_in *in) { this_cpu(greeted_by) = in->from; }
  *   MSG_KIND(hello_kind, hello);
  *   err_t e = msg_call(3, &(struct msg){.kind = &hello_kind, .flags = MSG_SYNC});
  *
- * Contexts (lib/context.h): post from THREAD, IRQ-OFF or IPI; send and call from THREAD; wait from THREAD only (asserted).
- * Order: the messages of one sender to one receiver run in the order in which they were posted; no other order is kept. */
+ * Contexts (lib/context.h): post from THREAD, IRQ-OFF or IPI; send and call from THREAD; wait from THREAD only
+ * (asserted).
+ * Order: the messages of one sender to one receiver run in the order in which they were posted; no other order is
+ * kept. */
 #pragma once
 
 #include "lib/cpumask.h"
@@ -51,8 +53,8 @@ struct msg {
     u64 word[MSG_WORDS];
 };
 
-/* In a message function: acknowledges now, and gives the line back to the sender. Idempotent; of no effect in an asynchronous
- * message, which has been acknowledged. */
+/* In a message function: acknowledges now, and gives the line back to the sender. Idempotent; of no effect in an
+ * asynchronous message, which has been acknowledged. */
 static ALWAYS_INLINE void msg_ack(struct msg_in *in)
 {
     if (!in->acked) {
@@ -61,13 +63,13 @@ static ALWAYS_INLINE void msg_ack(struct msg_in *in)
     }
 }
 
-/* Fills the line to `to` and rings if nobody has yet. ERR_FULL: the line still holds an earlier message; nothing was done.
- * ERR_ABSENT: not online. `to` is not the running CPU (asserted). Preemption off or interrupts off. */
+/* Fills the line to `to` and rings if nobody has yet. ERR_FULL: the line still holds an earlier message; nothing was
+ * done. ERR_ABSENT: not online. `to` is not the running CPU (asserted). Preemption off or interrupts off. */
 static inline err_t msg_post(cpu_t to, const struct msg *m) MUST_CHECK;
 
-/* Posts to every CPU of the set (not the running one, asserted), with as few ICR writes as delivery= allows. CPUs that got
- * nothing, because their line was full or they are not online, are set in *full (never NULL; its words below cpumask_words
- * are written). An empty set does nothing. Preemption off or interrupts off. */
+/* Posts to every CPU of the set (not the running one, asserted), with as few ICR writes as delivery= allows. CPUs that
+ * got nothing, because their line was full or they are not online, are set in *full (never NULL; its words below
+ * cpumask_words are written). An empty set does nothing. Preemption off or interrupts off. */
 static inline void msg_post_mask(const cpumask_t *to, const struct msg *m, cpumask_t *full);
 
 /* Waits until all that this CPU has posted to `to` (or to each of the set) before the call has been acknowledged.
@@ -80,13 +82,13 @@ static inline err_t
 msg_send(cpu_t to, const struct msg *m) MUST_CHECK; /* waits for a free line if need be, then posts */
 static inline err_t msg_call(cpu_t to,
                              const struct msg *m) MUST_CHECK; /* sends, waits until it is acknowledged */
-/* To all of the set, then waits for all; the running CPU may be in the set and is served meanwhile. The first error, after
- * all have been tried. */
+/* To all of the set, then waits for all; the running CPU may be in the set and is served meanwhile. The first error,
+ * after all have been tried. */
 static inline err_t msg_call_mask(const cpumask_t *to, const struct msg *m) MUST_CHECK;
 
 /* The bare doorbell, for those that keep their own words (shootdown policies, the overflow word): the receiver's drain
- * runs, and with it every doorbell hook, after this call's earlier stores are visible there. No interrupt is written if one
- * that does the same is on its way. Not to oneself (asserted), not to a CPU that is not online. Any context. */
+ * runs, and with it every doorbell hook, after this call's earlier stores are visible there. No interrupt is written
+ * if one that does the same is on its way. Not to oneself (asserted), not to a CPU that is not online. Any context. */
 void smp_doorbell(cpu_t to);
 struct doorbell_hook {
     void (*fn)(
@@ -112,18 +114,19 @@ const char *msg_delivery_name(void); /* for records: "auto", "unicast", "shortha
 size_t msg_memory_size(void);
 void msg_init(void *memory);
 
-/* Entry points of the receiving side, called by kernel/: the message vector (interrupts off; sends the EOI), and the NMI
- * handler, which returns false if no message was there, so that the NMI was something else's. */
+/* Entry points of the receiving side, called by kernel/: the message vector (interrupts off; sends the EOI), and the
+ * NMI handler, which returns false if no message was there, so that the NMI was something else's. */
 void msg_drain(void);
 bool msg_drain_nmi(void);
 
-/* Watchdog limits in ms before scaling by wait_scale: the first report, the doorbell rung again once, giving up. Thread. */
+/* Watchdog limits in ms before scaling by wait_scale: the first report, the doorbell rung again once, giving up.
+ * Thread. */
 struct msg_watchdog {
     u64 report_ms, retry_ms, give_up_ms;
 };
 extern struct msg_watchdog msg_watchdog;
-/* Called by the watchdog after its report, once for each time that a CPU is stuck, whoever waits for it, to show what that
- * CPU is doing (a backtrace taken by NMI). THREAD. NULL: nothing more. Set by kernel/. */
+/* Called by the watchdog after its report, once for each time that a CPU is stuck, whoever waits for it, to show what
+ * that CPU is doing (a backtrace taken by NMI). THREAD. NULL: nothing more. Set by kernel/. */
 extern void (*msg_stuck_hook)(cpu_t stuck);
 
 /* What CPU `cpu` is running in its drain now; NULL if nothing. For reports; may be out of date at once. */

@@ -1,8 +1,8 @@
-/* The sender's hot path, inline: about thirty instructions from the call to the ICR write, when the kind, the flags and the
- * words are known where it is called. Included by smp/message.h only.
+/* The sender's hot path, inline: about thirty instructions from the call to the ICR write, when the kind, the flags
+ * and the words are known where it is called. Included by smp/message.h only.
  *
- * What is unusual (a line that is full, closed or our own, a CPU that does not exist) leaves for smp/send.c with a copy of
- * the message, so that the caller's struct msg never has its address taken and lives in registers. */
+ * What is unusual (a line that is full, closed or our own, a CPU that does not exist) leaves for smp/send.c with a
+ * copy of the message, so that the caller's struct msg never has its address taken and lives in registers. */
 #pragma once
 
 #include "lib/assert.h"
@@ -120,10 +120,10 @@ static ALWAYS_INLINE err_t msg_call(cpu_t to, const struct msg *m)
     return e;
 }
 
-/* On a machine with at most 64 CPUs, by ordinary interrupt. All lines first, then the rings: one ICR write can then reach all,
- * and the receivers start together. Returns the CPUs that got nothing, the running one among them if it is in the set: its
- * line to itself is never free. At the first line that is not free, or pending word that is not empty, smp/send.c takes
- * over: so nothing that the loop uses has to survive a call, and be saved for that by the caller. */
+/* On a machine with at most 64 CPUs, by ordinary interrupt. All lines first, then the rings: one ICR write can then
+ * reach all, and the receivers start together. Returns the CPUs that got nothing, the running one among them if it is
+ * in the set: its line to itself is never free. At the first line that is not free, or pending word that is not empty,
+ * smp/send.c takes over: so nothing that the loop uses has to survive a call, and be saved for that by the caller. */
 static ALWAYS_INLINE u64 msg_post_word(u64 set, const struct msg *m)
 {
     u64 slot_offset = this_cpu(msg_self).slot_offset, pending_offset = this_cpu(msg_self).pending_offset;

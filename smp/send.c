@@ -77,8 +77,8 @@ struct filled {
     u64 ring, refused; /* CPUs to ring; CPUs that got nothing */
 };
 
-/* Fills the lines of CPUs w * 64 .. w * 64 + 63 that are in `set`, from the lowest of `todo` on; `published`: that one has
- * been filled already, and announced in a pending word that was not empty. */
+/* Fills the lines of CPUs w * 64 .. w * 64 + 63 that are in `set`, from the lowest of `todo` on; `published`: that one
+ * has been filled already, and announced in a pending word that was not empty. */
 static struct filled fill_word(u32 w, u64 set, u64 todo, bool published, const struct msg *m)
 {
     struct filled f = {.ring = set, .refused = 0};
@@ -154,7 +154,8 @@ COLD err_t msg_call_mask_slow(const cpumask_t *to, const struct msg *m)
     return sent ? sent : waited;
 }
 
-/* A receiver's own bit in its own inbox has no line behind it (that line is closed for ever): it is the bare doorbell's. */
+/* A receiver's own bit in its own inbox has no line behind it (that line is closed for ever): it is the bare
+ * doorbell's. */
 void smp_doorbell(cpu_t to)
 {
     ASSERT(to < msg_cpus && to != cpu_self(), "a doorbell is another CPU's");

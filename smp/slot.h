@@ -1,5 +1,5 @@
-/* The slot protocol: one cache line from each sender to each receiver, and the receiver's pending words that say which of
- * its lines to look at. No policy, no interrupt, no per-CPU state: tests/host/ runs it with threads as CPUs.
+/* The slot protocol: one cache line from each sender to each receiver, and the receiver's pending words that say which
+ * of its lines to look at. No policy, no interrupt, no per-CPU state: tests/host/ runs it with threads as CPUs.
  *
  *   sender                                       receiver
  *   slot_claim: the line is free, now mine
@@ -32,12 +32,12 @@ struct msg_slot {
 } CACHE_ALIGNED;
 _Static_assert(sizeof(struct msg_slot) == CACHE_LINE_SIZE, "a message is one cache line");
 
-/* Delivery classes: each has pending words of its own, because a bit that an ordinary interrupt is to serve must not keep
- * a sender from ringing an NMI. */
+/* Delivery classes: each has pending words of its own, because a bit that an ordinary interrupt is to serve must not
+ * keep a sender from ringing an NMI. */
 enum msg_class { MSG_CLASS_FIXED, MSG_CLASS_NMI, MSG_CLASSES };
 
-/* One receiver's side: what senders write, what it writes itself, then one line from each sender, by the sender's index.
- * A drain that serves several senders reads neighbours. */
+/* One receiver's side: what senders write, what it writes itself, then one line from each sender, by the sender's
+ * index. A drain that serves several senders reads neighbours. */
 struct msg_inbox {
     struct {
         u64 word[CPUMASK_WORDS];
@@ -50,8 +50,8 @@ struct msg_inbox {
 };
 _Static_assert(sizeof(struct msg_inbox) == 3 * CACHE_LINE_SIZE, "the lines start at a cache line");
 
-/* A line starts closed: no sender can claim it until slot_open, so that the hot path needs no test whether the receiver is
- * online, nor whether it is the sender itself: such a line is simply never free. */
+/* A line starts closed: no sender can claim it until slot_open, so that the hot path needs no test whether the
+ * receiver is online, nor whether it is the sender itself: such a line is simply never free. */
 static inline void slot_init_closed(struct msg_slot *s)
 {
     s->posted = ~0u;
@@ -72,8 +72,9 @@ static inline void slot_open(struct msg_slot *s)
                                 0); /* fails if an interrupt handler of this CPU was faster */
 }
 
-/* Sender's CPU: takes the line if it is free, that is, if posted equals acked. Interrupts may be on: a handler that posts to
- * the same receiver between our look and our claim makes the claim fail, and one that comes after it finds the line busy. */
+/* Sender's CPU: takes the line if it is free, that is, if posted equals acked. Interrupts may be on: a handler that
+ * posts to the same receiver between our look and our claim makes the claim fail, and one that comes after it finds
+ * the line busy. */
 static ALWAYS_INLINE bool slot_claim(struct msg_slot *s)
 {
     /* F2. orders: filling the line after the receiver's last read of it; pairs with: smp/slot.h:slot_ack (release);
@@ -82,7 +83,7 @@ static ALWAYS_INLINE bool slot_claim(struct msg_slot *s)
     return likely(local_cmpxchg_u32(&s->posted, acked, acked + 1));
 }
 
-/* Word by word: at -O2 gcc makes a loop of a loop, and a message whose words are known costs six stores without loads. */
+/* Word by word: at -O2 gcc leaves a loop a loop, and a message whose words are known costs six stores, no loads. */
 static ALWAYS_INLINE void msg_words_copy(u64 *to, const u64 *from)
 {
     _Static_assert(MSG_WORDS == 6, "one line for each word");
@@ -101,10 +102,10 @@ static ALWAYS_INLINE void slot_fill(struct msg_slot *s, u64 what, const u64 *wor
     msg_words_copy(s->word, word);
 }
 
-/* Sender: announces the filled line. True if the pending word was empty: then it is up to the caller to ring; otherwise
- * whoever made it non-empty does, or has, and that interrupt's drain has not taken the word yet.
- * The bit is clear whenever the line is free, so adding it is setting it: one LOCK XADD, where LOCK OR would not say what
- * was there before. */
+/* Sender: announces the filled line. True if the pending word was empty: then it is up to the caller to ring;
+ * otherwise whoever made it non-empty does, or has, and that interrupt's drain has not taken the word yet. The bit is
+ * clear whenever the line is free, so adding it is setting it: one LOCK XADD, where LOCK OR would not say what was
+ * there before. */
 static ALWAYS_INLINE bool inbox_publish(u64 *pending_word, u64 bit)
 {
     /* F1. orders: the whole line before the bit; pairs with: smp/slot.h:inbox_take (acquire); else: the receiver could
@@ -122,19 +123,20 @@ static ALWAYS_INLINE bool inbox_publish_again(u64 *pending_word, u64 bit)
     return atomic_fetch_or(pending_word, bit) == 0;
 }
 
-/* Receiver: takes all bits of one pending word. From here on, a sender that sets a bit finds the word empty and rings. */
+/* Receiver: takes all bits of one pending word. From here on who sets a bit finds the word empty, and rings. */
 static ALWAYS_INLINE u64 inbox_take(u64 *pending_word)
 {
-    /* F1, F3 (other side). orders: reading lines after their bits; pairs with: smp/slot.h:inbox_publish; else: see there. */
+    /* F1, F3 (other side). orders: reading lines after their bits; pairs with: smp/slot.h:inbox_publish; else: see
+     * there. */
     return atomic_xchg(pending_word, 0);
 }
 
 /* Receiver: the line is the sender's again. Once for each message. */
 static ALWAYS_INLINE void slot_ack(struct msg_slot *s)
 {
-    /* F2 (other side). orders: our reads of the line, the published `running` and, for a synchronous message, all that the
-     * function did, before the acknowledgement; pairs with: smp/slot.h:slot_claim and slot_number_done (acquire); else: the
-     * sender could overwrite what we still read, or miss what we have done. */
+    /* F2 (other side). orders: our reads of the line, the published `running` and, for a synchronous message, all that
+     * the function did, before the acknowledgement; pairs with: smp/slot.h:slot_claim and slot_number_done (acquire);
+     * else: the sender could overwrite what we still read, or miss what we have done. */
     atomic_store_release(&s->acked, atomic_load_relaxed(&s->posted));
 }
 
@@ -144,12 +146,13 @@ static ALWAYS_INLINE u32 slot_posted(const struct msg_slot *s)
     return atomic_load_relaxed(&s->posted);
 }
 
-/* True once the message with this number has been acknowledged. A handler of this CPU may have posted more since: they are
- * not waited for, so that a stream of them cannot starve the waiter. At once true for a closed line, which holds none. */
+/* True once the message with this number has been acknowledged. A handler of this CPU may have posted more since: they
+ * are not waited for, so that a stream of them cannot starve the waiter. At once true for a closed line, which holds
+ * none. */
 static ALWAYS_INLINE bool slot_number_done(const u32 *acked, u32 posted)
 {
     /* F2 (the waiter's). orders: all that follows after what the receiver did before it acknowledged; pairs with:
-     * smp/slot.h:slot_ack (release); else: a caller could miss results, or reuse memory that the receiver still uses. */
+     * smp/slot.h:slot_ack (release); else: a caller could miss results, or reuse memory still in use there. */
     return (s32)(atomic_load_acquire(acked) - posted) >= 0;
 }
 

@@ -14,8 +14,8 @@ COUNTER(msg_rings_again, "doorbells that the watchdog rang again");
 struct msg_watchdog msg_watchdog = {.report_ms = 1000, .retry_ms = 2000, .give_up_ms = 5000};
 void (*msg_stuck_hook)(cpu_t stuck);
 
-/* Drains that a CPU had finished, plus 1, when the hook was last called for it: senders that wait for the same stuck CPU
- * make one backtrace, and a CPU that has moved since and is stuck again gets another. */
+/* Drains that a CPU had finished, plus 1, when the hook was last called for it: senders that wait for the same stuck
+ * CPU make one backtrace, and a CPU that has moved since and is stuck again gets another. */
 static u64 shown_at[MAX_CPUS];
 
 static u64 waited_ms(const struct msg_watch *w)
@@ -28,8 +28,8 @@ static const char *kind_name(const struct msg_kind *k)
     return k ? k->name : "no message";
 }
 
-/* Taken: the drain has seen our bit, so the function runs, or one that is before it. Not taken: the interrupt was lost, or
- * that CPU has interrupts off. */
+/* Taken: the drain has seen our bit, so the function runs, or one that is before it. Not taken: the interrupt was
+ * lost, or that CPU has interrupts off. */
 static bool is_taken(cpu_t to, u32 flags)
 {
     return !(atomic_load_relaxed(msg_pending_at(to, flags)) & this_cpu(msg_self).bit);
@@ -61,8 +61,8 @@ static COLD void ring_again(cpu_t to, const struct msg_slot *s, const struct msg
         msg_ring(to);
 }
 
-/* The one loop. Counted in turns, not in time, so that a clock which stands still or goes back cannot keep the watchdog from
- * looking; wait_watched adds the name and the limit that lib/wait.h gives to other waits. */
+/* The one loop. Counted in turns, not in time, so that a clock which stands still or goes back cannot keep the
+ * watchdog from looking; wait_watched adds the name and the limit that lib/wait.h gives to other waits. */
 static ALWAYS_INLINE bool spin_for(const u32 *acked, u32 posted, u32 turns)
 {
     if (likely(slot_number_done(acked, posted)))
@@ -141,8 +141,8 @@ static COLD err_t wait_for_word(u64 set)
     return wait_for_lines(&to);
 }
 
-/* ASSERT_MAY_WAIT, and with the same look at RFLAGS: not between STAC and CLAC, where the interrupts that serve this CPU's
- * inbox would end the section, or leave it open to what they run. */
+/* ASSERT_MAY_WAIT, and with the same look at RFLAGS: not between STAC and CLAC, because a wait may be long, and SMAP is off
+ * all that time. */
 static ALWAYS_INLINE void assert_may_wait(void)
 {
 #ifdef VOLLEY_HOST

@@ -29,8 +29,9 @@ static inline struct msg_watch msg_watch_begin(u64 now, u64 report, u64 retry, u
     return (struct msg_watch){.last = now, .report = report, .retry = retry, .give_up = give_up};
 }
 
-/* At each look. Between two looks no more than a quarter of the first limit counts: if more has passed, then it was the
- * waiting CPU that did not run (a hypervisor's pause, a long interrupt), and the other one may have been paused with it. */
+/* At each look. Between two looks no more than a quarter of the first limit counts: if more has passed, then it was
+ * the waiting CPU that did not run (a hypervisor's pause, a long interrupt), and the other one may have been paused
+ * with it. */
 static inline enum msg_watch_action msg_watch_step(struct msg_watch *w, u64 now)
 {
     if (now < w->last) {

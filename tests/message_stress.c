@@ -138,8 +138,8 @@ static void bounce_off_handler(struct msg_in *in)
 }
 MSG_KIND(test_poke, bounce_off_handler);
 
-/* One poke for each step of CPU 0's thread. Faster ones would leave it no time at all: an acknowledgement on entry lets the
- * next interrupt come before the handler has returned. */
+/* One poke for each step of CPU 0's thread. Faster ones would leave it no time at all: an acknowledgement on entry
+ * lets the next interrupt come before the handler has returned. */
 static u32 step, poke_stop;
 static void poke_cpu0(void *arg)
 {

@@ -33,8 +33,8 @@ static inline bool wait_for_u32(const u32 *word, u32 value)
 
 static inline void set_u32(u32 *word, u32 value)
 {
-    /* orders: the writer's earlier stores before the step; pairs with: tests/message_util.h:wait_for_u32 (acquire); else:
-     * the waiter could look too early. */
+    /* orders: the writer's earlier stores before the step; pairs with: tests/message_util.h:wait_for_u32 (acquire);
+     * else: the waiter could look too early. */
     atomic_store_release(word, value);
 }
 

@@ -5,6 +5,7 @@
 
 #include "kernel/clock.h"
 #include "kernel/command.h"
+#include "kernel/console.h"
 #include "kernel/panic.h"
 #include "kernel/worker.h"
 #include "lib/atomic.h"
@@ -230,6 +231,7 @@ static void cmd_test(int argc, char **argv)
         return;
     }
     for (int i = 1; i < argc; i++)
-        test_run(argv[i]);
+        if (!test_run(argv[i]))
+            console_fail("test %s", argv[i]);
 }
 COMMAND(test, "test [all|NAME[,NAME...]|NAME*]", "run self tests; alone: list them", cmd_test);

@@ -1,5 +1,5 @@
-/* Bit scans. Instead of __builtin_ctzll where every instruction counts: that one returns an int, which costs a sign extension
- * before it can index, and gcc clears the result first. */
+/* Bit scans. Instead of __builtin_ctzll where every instruction counts: that one returns an int, which costs a sign
+ * extension before it can index, and gcc clears the result first. */
 #pragma once
 
 #include "lib/types.h"

@@ -19,7 +19,10 @@ static inline struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
 }
 
 /* Tells the core, and QEMU's single-threaded TCG, that this CPU waits for another. Every waiting loop has one. */
-static ALWAYS_INLINE void cpu_pause(void) { __asm__ volatile("pause" ::: "memory"); }
+static ALWAYS_INLINE void cpu_pause(void)
+{
+    __asm__ volatile("pause" ::: "memory");
+}
 
 /* Time-stamp counter, in ticks of tsc_hz. Not ordered against earlier instructions: enough for waits and log stamps. */
 static ALWAYS_INLINE u64 rdtsc(void)
@@ -52,9 +55,18 @@ static ALWAYS_INLINE u64 rflags_read(void)
     return f;
 }
 
-static ALWAYS_INLINE bool irq_enabled(void) { return (rflags_read() & RFLAGS_IF) != 0; }
-static ALWAYS_INLINE void irq_disable(void) { __asm__ volatile("cli" ::: "memory"); }
-static ALWAYS_INLINE void irq_enable(void) { __asm__ volatile("sti" ::: "memory"); }
+static ALWAYS_INLINE bool irq_enabled(void)
+{
+    return (rflags_read() & RFLAGS_IF) != 0;
+}
+static ALWAYS_INLINE void irq_disable(void)
+{
+    __asm__ volatile("cli" ::: "memory");
+}
+static ALWAYS_INLINE void irq_enable(void)
+{
+    __asm__ volatile("sti" ::: "memory");
+}
 
 /* Turns interrupts off and returns whether they were on, for irq_restore. */
 static ALWAYS_INLINE bool irq_save(void)
@@ -72,7 +84,10 @@ static ALWAYS_INLINE void irq_restore(bool was_on)
 
 /* STI delays interrupts by one instruction, so none can slip in between it and HLT and be slept through
  * (SDM volume 2, STI). */
-static ALWAYS_INLINE void irq_enable_and_halt(void) { __asm__ volatile("sti; hlt" ::: "memory"); }
+static ALWAYS_INLINE void irq_enable_and_halt(void)
+{
+    __asm__ volatile("sti; hlt" ::: "memory");
+}
 
 static inline u64 rdmsr(u32 msr)
 {
@@ -93,7 +108,10 @@ static ALWAYS_INLINE void wrmsr(u32 msr, u64 v)
         __asm__ volatile("mov %%cr" #n ", %0" : "=r"(v)::"memory");                                          \
         return v;                                                                                            \
     }                                                                                                        \
-    static ALWAYS_INLINE void cr##n##_write(u64 v) { __asm__ volatile("mov %0, %%cr" #n ::"r"(v) : "memory"); }
+    static ALWAYS_INLINE void cr##n##_write(u64 v)                                                           \
+    {                                                                                                        \
+        __asm__ volatile("mov %0, %%cr" #n ::"r"(v) : "memory");                                             \
+    }
 CR_ACCESSORS(0)
 CR_ACCESSORS(3)
 CR_ACCESSORS(4)
@@ -106,9 +124,18 @@ static ALWAYS_INLINE u64 cr2_read(void)
     return v;
 }
 
-static ALWAYS_INLINE void out8(u16 port, u8 v) { __asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(port) : "memory"); }
-static ALWAYS_INLINE void out16(u16 port, u16 v) { __asm__ volatile("outw %0, %1" ::"a"(v), "Nd"(port) : "memory"); }
-static ALWAYS_INLINE void out32(u16 port, u32 v) { __asm__ volatile("outl %0, %1" ::"a"(v), "Nd"(port) : "memory"); }
+static ALWAYS_INLINE void out8(u16 port, u8 v)
+{
+    __asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(port) : "memory");
+}
+static ALWAYS_INLINE void out16(u16 port, u16 v)
+{
+    __asm__ volatile("outw %0, %1" ::"a"(v), "Nd"(port) : "memory");
+}
+static ALWAYS_INLINE void out32(u16 port, u32 v)
+{
+    __asm__ volatile("outl %0, %1" ::"a"(v), "Nd"(port) : "memory");
+}
 
 static ALWAYS_INLINE u8 in8(u16 port)
 {

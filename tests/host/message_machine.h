@@ -1,5 +1,5 @@
-/* Interrupts for the host: an x2APIC whose only register is the ICR, and one latch per CPU and class. Included by one file
- * of a test program; threads (or one thread that changes host_cpu_index) play the CPUs. */
+/* Interrupts for the host: an x2APIC whose only register is the ICR, and one latch per CPU and class. Included by one
+ * file of a test program; threads (or one thread that changes host_cpu_index) play the CPUs. */
 #pragma once
 
 #include "apic/apic.h"

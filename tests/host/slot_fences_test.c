@@ -1,6 +1,6 @@
 /* Each order in smp/slot.h is needed: with any single one of them relaxed, ThreadSanitizer must find a race in a plain
- * exchange of messages; with all in place it must find none. Each variant runs in a child process, because the sanitizer
- * ends the process at its first finding.
+ * exchange of messages; with all in place it must find none. Each variant runs in a child process, because the
+ * sanitizer ends the process at its first finding.
  *
  *     sources:
  *     sanitize: thread

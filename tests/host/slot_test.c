@@ -1,6 +1,7 @@
-/* Messages under ThreadSanitizer: threads as CPUs, all to all, interrupts at every access to shared memory. Each message
- * must run exactly once, in order for each pair and stream, with a payload that is whole, and be acknowledged when its
- * kind says so. Lines and results are accessed plainly on purpose: the sanitizer proves that the protocol orders them.
+/* Messages under ThreadSanitizer: threads as CPUs, all to all, interrupts at every access to shared memory. Each
+ * message must run exactly once, in order for each pair and stream, with a payload that is whole, and be acknowledged
+ * when its kind says so. Lines and results are accessed plainly on purpose: the sanitizer proves that the protocol
+ * orders them.
  *
  *     sources: smp/message.c smp/deliver.c smp/send.c smp/drain.c smp/wait.c smp/cpus.c lib/wait.c
  *     sanitize: thread
@@ -15,7 +16,7 @@
 #define CPUS 4u
 #define OPS  40000u /* for each CPU: about three seconds in all under the sanitizer, on two cores */
 
-/* Streams between a pair: from threads, and from interrupt handlers that cut in between a thread's look and its claim. */
+/* Streams between a pair: from threads, and from handlers that cut in between a thread's look and its claim. */
 enum stream { FROM_THREAD, FROM_HANDLER, STREAMS };
 
 /* Each thread's own; a sender's next number and a receiver's last one are never touched by the other side. */
