@@ -26,7 +26,9 @@ static inline void spin_lock(spinlock_t *l)
 
 static inline bool spin_trylock(spinlock_t *l)
 {
-    u32 owner = atomic_load_relaxed(&l->owner);
+    /* orders: the critical section after the previous owner's; pairs with: lib/spinlock.h:spin_unlock (release);
+     * else: we could read what the previous owner was still writing. */
+    u32 owner = atomic_load_acquire(&l->owner);
     u32 expected = owner;
     return atomic_cmpxchg(&l->next, &expected, owner + 1);
 }

@@ -141,8 +141,8 @@ static COLD err_t wait_for_word(u64 set)
     return wait_for_lines(&to);
 }
 
-/* ASSERT_MAY_WAIT, and with the same look at RFLAGS: not between STAC and CLAC, because a wait may be long, and SMAP is off
- * all that time. */
+/* ASSERT_MAY_WAIT, and with the same look at RFLAGS: not between STAC and CLAC, because a wait may be long, and SMAP is
+ * off all that time. */
 static ALWAYS_INLINE void assert_may_wait(void)
 {
 #ifdef VOLLEY_HOST

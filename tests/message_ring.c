@@ -42,7 +42,7 @@ static void message_ring_saved(struct test *t)
           "%llu ICR writes: an interrupt that was on its way already",
           (unsigned long long)(apic_icr_writes() - icr));
     u32 messages = 1;
-    if (cpu_online_count() > 2) {
+    if (cpus_in_a_row() > 2) {
         saved = counted("msg_rings_saved");
         CHECK(t, worker_start(2, send_one, NULL) == ERR_OK && worker_wait(2, MESSAGE_TEST_MS) == ERR_OK,
               "CPU 2 posts");
