@@ -16,12 +16,50 @@ static void visit(struct walk *w, vaddr_t va, u32 level, u64 old, bool narrowed)
         w->visitor->leaf(w->visitor, va, (enum pt_size)pt_shift(level), old);
 }
 
+/* The table of 4 KiB leaves that maps all of [va, last]; NULL if there is none, or the range reaches into others. */
+static u64 *only_table(const struct pt *pt, vaddr_t va, vaddr_t last)
+{
+    u32 level;
+    u64 e;
+    if ((va ^ last) >> PT_2M)
+        return NULL;
+    pt_find(pt, va, 1, &level, &e);
+    return pte_is_table(e, level) ? pt_table_at(pte_table(e)) : NULL;
+}
+
+static bool is_present(const u64 *table, u32 i)
+{
+    return atomic_load_relaxed(&table[i]) & PTE_PRESENT;
+}
+
+/* Does anything remain in the table when entries first .. last are gone? Mappings come in runs, so the range's neighbours are
+ * looked at first, then the table's ends, where a run from the next table would reach in; all of it only then. */
+static bool is_used_beside(const u64 *table, u32 first, u32 last)
+{
+    if (first && (is_present(table, first - 1) || is_present(table, 0)))
+        return true;
+    if (last < PT_ENTRIES - 1 && (is_present(table, last + 1) || is_present(table, PT_ENTRIES - 1)))
+        return true;
+    for (u32 i = 0; i < PT_ENTRIES; i++)
+        if ((i < first || i > last) && is_present(table, i))
+            return true;
+    return false;
+}
+
 static bool is_empty(const u64 *table)
 {
     for (u32 i = 0; i < PT_ENTRIES; i++)
-        if (atomic_load_relaxed(&table[i]) & PTE_PRESENT)
+        if (is_present(table, i))
             return false;
     return true;
+}
+
+static void unmap_leaf(struct walk *w, u64 *entry, vaddr_t va, u32 level)
+{
+    /* By exchange: the walker may set A or D until the moment the entry is gone. */
+    u64 old = atomic_xchg(entry, 0);
+    pt_count_leaf(va, pte_page(old, level), PT_ONE_LESS);
+    visit(w, va, level, old, true);
 }
 
 /* Clears the part of [va, last] that `table` maps. True if it was this that left the table empty. */
@@ -34,10 +72,7 @@ static bool unmap_in(struct walk *w, u64 *table, u32 level, vaddr_t va, vaddr_t 
         u64 e = atomic_load_relaxed(entry);
 
         if (pte_is_leaf(e, level)) {
-            /* By exchange: the walker may set A or D until the moment the entry is gone. */
-            u64 old = atomic_xchg(entry, 0);
-            pt_count_leaf(va, pte_page(old, level), PT_ONE_LESS);
-            visit(w, va, level, old, true);
+            unmap_leaf(w, entry, va, level);
             cleared = true;
         } else if (pte_is_table(e, level)) {
             bool shared = level == PT_LEVEL_ROOT && va >= KERNEL_HALF;
@@ -62,10 +97,17 @@ err_t pt_unmap(struct pt *pt, vaddr_t start, vaddr_t end, struct pt_visitor *v, 
 
     pt_change_begin(out);
     err_t e = pt_check_range(start, end, &last);
-    if (e == ERR_OK)
-        e = pt_split_edges(pt, start, last);
-    if (e == ERR_OK)
-        unmap_in(&w, pt_table_at(pt->root), PT_LEVEL_ROOT, start, last);
+    u64 *table = e == ERR_OK ? only_table(pt, start, last) : NULL;
+    if (table && is_used_beside(table, pt_index(start, 0), pt_index(last, 0))) {
+        for (vaddr_t va = start; va <= last; va += PAGE_SIZE)
+            if (atomic_load_relaxed(&table[pt_index(va, 0)]) & PTE_PRESENT)
+                unmap_leaf(&w, &table[pt_index(va, 0)], va, 0);
+    } else {
+        if (e == ERR_OK)
+            e = pt_split_edges(pt, start, last);
+        if (e == ERR_OK)
+            unmap_in(&w, pt_table_at(pt->root), PT_LEVEL_ROOT, start, last);
+    }
     pt_change_end(out);
     return e;
 }
@@ -114,10 +156,15 @@ err_t pt_protect(struct pt *pt, vaddr_t start, vaddr_t end, u32 prot, struct pt_
 
     pt_change_begin(out);
     err_t e = pt_check_range(start, end, &last);
-    if (e == ERR_OK)
-        e = pt_split_edges(pt, start, last);
-    if (e == ERR_OK)
-        protect_in(&w, pt_table_at(pt->root), PT_LEVEL_ROOT, start, last);
+    u64 *table = e == ERR_OK ? only_table(pt, start, last) : NULL;
+    if (table) {
+        protect_in(&w, table, 0, start, last);
+    } else {
+        if (e == ERR_OK)
+            e = pt_split_edges(pt, start, last);
+        if (e == ERR_OK)
+            protect_in(&w, pt_table_at(pt->root), PT_LEVEL_ROOT, start, last);
+    }
     pt_change_end(out);
     return e;
 }
