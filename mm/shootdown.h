@@ -23,6 +23,7 @@ enum tlb_level {
 };
 const char *tlb_level_name(enum tlb_level l);
 
+struct frame;
 struct space;
 struct tlb_ticket;
 
@@ -116,7 +117,7 @@ void shootdown_flush_here(struct tlb_ticket *t);
 /* Waits for changes in flight that overlap [start, end), takes the space's lock, preemption off. THREAD. */
 void ticket_open(struct tlb_ticket *t, struct space *s, vaddr_t start, vaddr_t end);
 /* Parks a frame, or a table page, until the release. Lock held. */
-void ticket_park_frame(struct tlb_ticket *t, paddr_t p);
+void ticket_park_frame(struct tlb_ticket *t, struct frame *f, paddr_t p); /* f: its descriptor */
 void ticket_park_table(struct tlb_ticket *t, paddr_t p);
 /* Raises the generation, computes `must`, drops the lock, runs the policy, releases. `need` TLB_NONE: nobody has to forget
  * anything (then only the lock is dropped). On return preemption is on again. */

@@ -34,10 +34,11 @@ static void collect(struct pt_visitor *v, vaddr_t va, enum pt_size size, u64 old
     u64 pat_bit = size == PT_4K ? 1ull << 7 : 1ull << 12;
     paddr_t pa = PADDR(old_pte & PTE_ADDRESS & ~((1ull << size) - 1));
 
-    if ((old_pte & (PTE_UNCACHED | pat_bit)) || !frame_of(pa))
+    struct frame *f = frame_of(pa);
+    if ((old_pte & (PTE_UNCACHED | pat_bit)) || !f)
         c->special = true;
-    if (old_pte & PTE_OWNED)
-        ticket_park_frame(c->ticket, pa);
+    if (f && (old_pte & PTE_OWNED))
+        ticket_park_frame(c->ticket, f, pa);
 }
 
 static enum tlb_level level_for(const struct space *s, const struct pt_change *change, bool special,

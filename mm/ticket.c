@@ -68,21 +68,22 @@ void ticket_open(struct tlb_ticket *t, struct space *s, vaddr_t start, vaddr_t e
     STAMP(t, TLB_T_BEGIN);
 }
 
-static void park(u32 *list, paddr_t p)
+static ALWAYS_INLINE void park(u32 *list, struct frame *f, paddr_t p)
 {
-    struct frame *f = frame_of(p);
-    ASSERT(f != NULL, "only frames of the allocator can be parked");
     f->next = *list;
     *list = (u32)(p.v >> PAGE_SHIFT);
 }
 
-void ticket_park_frame(struct tlb_ticket *t, paddr_t p)
+void ticket_park_frame(struct tlb_ticket *t, struct frame *f, paddr_t p)
 {
-    park(&t->parked_frames, p);
+    park(&t->parked_frames, f, p);
 }
+
 void ticket_park_table(struct tlb_ticket *t, paddr_t p)
 {
-    park(&t->parked_tables, p);
+    struct frame *f = frame_of(p);
+    ASSERT(f != NULL, "table pages come from the allocator");
+    park(&t->parked_tables, f, p);
 }
 
 static void free_list(u32 *list)
