@@ -50,8 +50,18 @@ help: ## this list
 	'  OUT=file for the JSON Lines  TIMEOUT=seconds until a silent machine is stopped  QEMU_EXTRA="more arguments"' \
 	'  CC=gcc|clang  CROSS_COMPILE=x86_64-elf-  DEBUG=1 for more assertions  V=1 shows the commands'
 
-kernel: $(KERNEL) ## the kernel alone: build/volley.elf, with .map .sym .asm beside it
-iso: $(ISO) ## the boot medium build/volley.iso (the default)
+kernel: ## the kernel alone: build/volley.elf, with .map .sym .asm beside it
+iso: ## the boot medium build/volley.iso (the default)
+
+# One make at a time builds in a directory, as two would write the same files; the inner one here has the lock.
+ifeq ($(LOCKED),$(B))
+kernel: $(KERNEL)
+iso: $(ISO)
+else
+kernel iso:
+	@mkdir -p $(B) && { flock -n -o $(B)/lock true || echo '  waiting for another make in $(B)' >&2; } && \
+	flock -o $(B)/lock $(MAKE) --no-print-directory LOCKED=$(B) $@
+endif
 
 # tools/run reads its settings from the environment, where make puts the variables of its command line.
 run bench debug: export KERNEL := $(KERNEL)
@@ -113,6 +123,9 @@ $(B)/commit: FORCE
 $(B)/include/stb/stb_sprintf.h: $(STB_DIR)/stb_sprintf.h
 	@mkdir -p $(@D)
 	@cp $< $@
+
+$(STB_DIR)/stb_sprintf.h:
+	@echo '$@ is missing: run tools/setup, or say where it is with STB_DIR=folder' >&2; exit 1
 
 $(B)/asm-offsets.inc: tools/asm-offsets.c tools/asm-offsets $(B)/flags
 	$(call say,GEN)

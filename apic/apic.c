@@ -52,7 +52,8 @@ err_t apic_init(bool want_x2apic, volatile u32 *mmio)
     bool already = has_x2apic && (rdmsr(MSR_APIC_BASE) & APIC_BASE_EXTD);
     if (already && !want_x2apic)
         /* Going back leads through the disabled state, from which some machines do not return. */
-        log_warn("apic: firmware left x2APIC on%s: it stays on, although x2apic=off was asked for",
+        log_warn("apic: firmware left x2APIC on%s: it stays on, although x2apic=off or its own tables ask "
+                 "for xAPIC",
                  x2apic_is_locked() ? " and locked" : "");
     base_page = apic_mmio_page().v;
     apic_is_x2apic = already || (has_x2apic && want_x2apic);
@@ -144,6 +145,11 @@ apic_id_t apic_id(void)
 {
     u32 id = apic_driver->read(APIC_REG_ID);
     return apic_is_x2apic ? id : id >> 24;
+}
+
+bool apic_can_reach(apic_id_t id)
+{
+    return id < (apic_is_x2apic ? APIC_ID_NONE : 0xff);
 }
 
 u32 apic_logical_id(void)

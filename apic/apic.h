@@ -28,6 +28,9 @@ void apic_init_cpu(void);
 
 /* This CPU's id, from the enabled interface (x2APIC: 32 bits; xAPIC: 8). After apic_init_cpu. */
 apic_id_t apic_id(void);
+/* Whether an interrupt can be sent to this id alone. Without x2APIC a destination has 8 bits, and 0xff is everybody: an
+ * INIT to it would reset the sender too. After apic_init. */
+bool apic_can_reach(apic_id_t id);
 /* This CPU's logical x2APIC id: cluster << 16 | 1 << (id & 15). x2APIC only. */
 u32 apic_logical_id(void);
 /* This CPU's id from CPUID (leaf 0x1f, 0xb or 1), usable before the APIC is enabled. */

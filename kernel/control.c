@@ -1,6 +1,6 @@
 /* Control registers, EFER and PAT: written whole, never OR'd into, because firmware differs in what it leaves there,
  * and an AP starts with caches off and nothing set. Manual: SDM volume 3A, sections 2.5 (CR0, CR4), 2.2.1 (EFER),
- * 11.12 (PAT). */
+ * 12.12 (PAT). */
 #include "kernel/features.h"
 #include "lib/x86/cpu.h"
 

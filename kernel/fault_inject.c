@@ -11,6 +11,8 @@
 #include "lib/param.h"
 #include "lib/string.h"
 #include "lib/wait.h"
+#include "mm/frame.h"
+#include "mm/space.h"
 #include "smp/cpus.h"
 #include "smp/message.h"
 
@@ -121,6 +123,33 @@ static void stray_nmi(u64 n)
     log_info("fault=nmi: still here after an NMI that nobody asked for");
 }
 
+/* Of two CPUs that waited for each other with interrupts off neither could answer: so each such wait has to be refused,
+ * whether or not it would have ended this time. */
+static void call_with_interrupts_off(u64 n)
+{
+    (void)n;
+    struct msg m = {.kind = &fault_ping, .flags = MSG_SYNC};
+    irq_disable();
+    err_t e = msg_call(1, &m);
+    panic("fault=wait-irq-off: a call with interrupts off was not refused; it ended with: %s", err_name(e));
+}
+
+static void unmap_with_interrupts_off(u64 n)
+{
+    (void)n;
+    const vaddr_t where = GIB;
+    struct space *s;
+    err_t e = space_create(&s);
+    if (e == ERR_OK)
+        e = space_map_fresh(s, where, 1, PT_READ | PT_USER, FRAME_OWNER_USER);
+    if (e != ERR_OK)
+        panic("fault=unmap-irq-off: no page to unmap: %s", err_name(e));
+    irq_disable();
+    e = space_unmap(s, where, where + PAGE_SIZE);
+    panic("fault=unmap-irq-off: a shootdown with interrupts off was not refused; it ended with: %s",
+          err_name(e));
+}
+
 /* ---- choosing ---- */
 
 static const struct fault faults[] = {
@@ -130,9 +159,11 @@ static const struct fault faults[] = {
     {"ud", "an invalid opcode in the kernel", invalid_opcode, false},
     {"ipi", "a CPU that never answers (fault=ipi:N)", unanswered_ipi, true},
     {"nmi", "an NMI that nobody asked for", stray_nmi, false},
+    {"wait-irq-off", "a call that is waited for with interrupts off", call_with_interrupts_off, false},
+    {"unmap-irq-off", "a shootdown with interrupts off", unmap_with_interrupts_off, false},
 };
 
-#define ALLOWED "panic, panic-in-panic, stack, ud, ipi:CPU (1 to 511), nmi"
+#define ALLOWED "panic, panic-in-panic, stack, ud, ipi:CPU (1 to 511), nmi, wait-irq-off, unmap-irq-off"
 
 static const char *set_fault(const char *value)
 {

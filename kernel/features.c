@@ -19,7 +19,7 @@
 static struct {
     bool x2apic, global, smep, smap;
 } wanted = {true, true, true, true};
-static bool decided;
+static bool decided, x2apic_insisted;
 
 static const char *set_switch(const char *value, bool *wish)
 {
@@ -29,7 +29,9 @@ static const char *set_switch(const char *value, bool *wish)
 }
 static const char *set_x2apic(const char *value)
 {
-    return set_switch(value, &wanted.x2apic);
+    const char *allowed = set_switch(value, &wanted.x2apic);
+    x2apic_insisted = !allowed && wanted.x2apic;
+    return allowed;
 }
 static const char *set_global(const char *value)
 {
@@ -43,7 +45,8 @@ static const char *set_smap(const char *value)
 {
     return set_switch(value, &wanted.smap);
 }
-PARAM(x2apic, "x2apic", "x2apic=on|off  use x2APIC where the CPU has it (default on)", set_x2apic);
+PARAM(x2apic, "x2apic",
+      "x2apic=on|off  use x2APIC where the CPU has it (default on, unless firmware asks not to)", set_x2apic);
 PARAM(global, "global", "global=on|off  use global pages for the kernel (default on)", set_global);
 PARAM(smep, "smep", "smep=on|off  the kernel cannot execute user pages (default on)", set_smep);
 PARAM(smap, "smap", "smap=on|off  the kernel cannot touch user pages unawares (default on)", set_smap);
@@ -127,6 +130,10 @@ static void log_features(void)
              features.brand, features.family, features.model, features.stepping, features.phys_bits,
              features.virt_bits);
     log_info("cpu: uses %s; emulator: %s", text, emulator_name());
+    /* Emulators rarely announce it, and their counters do not stop. */
+    if (!features.invariant_tsc && emulator == EMULATOR_NONE)
+        log_warn("cpu: the time-stamp counter may change its speed or stop (CPUID 80000007h says it is not "
+                 "invariant): do not trust times and measurements");
 }
 
 void features_init(void)
@@ -143,6 +150,18 @@ void features_init(void)
     if (features.smap)
         idt_use_clac();
     log_features();
+}
+
+void features_x2apic_opt_out(void)
+{
+    if (!features.x2apic)
+        return;
+    if (x2apic_insisted) {
+        log_warn("apic: firmware asks not to turn x2APIC on (DMAR table), but x2apic=on was given");
+        return;
+    }
+    log_warn("apic: firmware asks not to turn x2APIC on (DMAR table): xAPIC is used; x2apic=on overrules it");
+    features.x2apic = false;
 }
 
 /* ---- every CPU ---- */

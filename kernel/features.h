@@ -8,6 +8,11 @@
  * smap=. Panics, naming what is missing, on a CPU that cannot run this kernel. */
 void features_init(void);
 
+/* Boot CPU, before cpus_prepare chooses the APIC's mode: firmware asks that x2APIC not be turned on (flag X2APIC_OPT_OUT
+ * of the DMAR table), mostly because its own SMI handlers know the memory-mapped APIC only. Obeyed unless x2apic=on
+ * was given. */
+void features_x2apic_opt_out(void);
+
 /* Each CPU, first of all, interrupts off: CR0, CR4, EFER and PAT, written whole and the same everywhere, whatever
  * firmware or INIT has left there. Another CPU than the first must have all that is used (processors can be mixed,
  * firmware can switch a feature off on one of them): one that has not is named with what it lacks, and halts here, so

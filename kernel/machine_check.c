@@ -1,5 +1,5 @@
 /* Machine checks: the hardware reports that it is broken. Always a panic, with what the banks say.
- * Manual: SDM volume 3B, section 15.3. */
+ * Manual: SDM volume 3B, section 16.3. */
 #include "kernel/panic.h"
 #include "lib/log.h"
 #include "lib/x86/cpu.h"

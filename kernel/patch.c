@@ -1,6 +1,6 @@
 /* Changing code that other CPUs run.
  *
- * SDM volume 3A, section 8.1.3: while one CPU writes, no other may be executing there, and each must execute a
+ * SDM volume 3A, section 9.1.3: while one CPU writes, no other may be executing there, and each must execute a
  * serialising instruction before it runs what was written. So all others are called into a function that waits
  * (rendezvous): they report that they are in it, this CPU writes, then lets them go, and each of them serialises on
  * its way out. NMI handlers can still come; what they run must hold no site.

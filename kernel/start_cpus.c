@@ -46,9 +46,35 @@ static void give_memory(cpu_t cpu, apic_id_t id)
         start.stack_top[cpu] = stack(cpu, "kernel");
 }
 
+/* The boot CPU first: it is not always the first entry of the MADT, and on a machine without a MADT it is the only one. */
+static void add_cpus(const struct acpi_info *acpi)
+{
+    apic_id_t self = apic_id(), first_far = APIC_ID_NONE;
+    u32 far = 0;
+    err_t e = cpu_add(self);
+    if (e != ERR_OK)
+        panic("the boot CPU cannot be registered: %s", err_name(e));
+    for (u32 i = 0; i < acpi->cpu_count; i++) {
+        apic_id_t id = acpi->cpu[i];
+        if (id == self)
+            continue;
+        if (!apic_can_reach(id)) {
+            first_far = far++ ? first_far : id;
+        } else if (cpu_add(id) == ERR_FULL) {
+            log_warn("more than %u CPUs: the rest, from APIC id %u on, stays off", MAX_CPUS, id);
+            break;
+        }
+    }
+    if (far)
+        log_warn("%u CPUs stay off, because only x2APIC reaches APIC ids from 255 on (the first is %u)", far,
+                 first_far);
+}
+
 void cpus_prepare(const struct acpi_info *acpi)
 {
     volatile u32 *mmio = NULL;
+    if (acpi->x2apic_opt_out)
+        features_x2apic_opt_out();
     if (!features.x2apic) {
         paddr_t page = apic_mmio_page(); /* where it is, which is not always where the MADT says */
         mmio = kmap_phys(page, PAGE_SIZE, PT_WRITE | PT_UNCACHED | PT_GLOBAL);
@@ -59,17 +85,7 @@ void cpus_prepare(const struct acpi_info *acpi)
     if (e != ERR_OK)
         panic("no usable local APIC: %s", err_name(e));
     apic_init_cpu();
-
-    /* The boot CPU is not always the first entry of the MADT, and on a machine without a MADT it is the only CPU. */
-    apic_id_t self = apic_id();
-    e = cpu_add(self);
-    for (u32 i = 0; e == ERR_OK && i < acpi->cpu_count; i++)
-        if (acpi->cpu[i] != self && cpu_add(acpi->cpu[i]) == ERR_FULL) {
-            log_warn("more than %u CPUs: the rest, from APIC id %u on, stays off", MAX_CPUS, acpi->cpu[i]);
-            break;
-        }
-    if (e != ERR_OK)
-        panic("the boot CPU cannot be registered: %s", err_name(e));
+    add_cpus(acpi);
 
     for (cpu_t c = 0; c < cpu_count(); c++)
         give_memory(c, cpu_apic_id(c));

@@ -77,12 +77,17 @@ bool shootdown_unsafe_allowed(void)
     return unsafe_allowed;
 }
 
+static bool is_usable(const struct shootdown_policy *p)
+{
+    return (!p->control || unsafe_allowed) && (!p->usable || p->usable());
+}
+
 err_t shootdown_policy_set(const char *name)
 {
     const struct shootdown_policy *p = find(name);
     if (!p)
         return ERR_ABSENT;
-    if ((p->control && !unsafe_allowed) || (p->usable && !p->usable()))
+    if (!is_usable(p))
         return ERR_UNSUPPORTED;
     in_force = p;
     return ERR_OK;
@@ -108,18 +113,17 @@ PARAM(unsafe, "unsafe", "unsafe=yes: allow policies that are broken on purpose (
 static const char *set_policy(const char *value)
 {
     static char allowed[256];
-    err_t e = shootdown_policy_set(value);
-    if (e == ERR_OK) {
+    const struct shootdown_policy *asked = find(value);
+    if (shootdown_policy_set(value) == ERR_OK) {
         chosen = true;
         return NULL;
     }
-    int n = e == ERR_UNSUPPORTED ? format(allowed, sizeof(allowed),
-                                          "%s needs unsafe=yes before it, or a feature that this "
-                                          "machine lacks; allowed:",
-                                          value)
-                                 : format(allowed, sizeof(allowed), "one of");
+    int n =
+        format(allowed, sizeof(allowed), "%s",
+               asked && asked->control ? "it is broken on purpose and needs unsafe=yes before it; without:"
+                                       : "one of");
     TABLE_FOREACH (policy, struct shootdown_policy, p)
-        if ((size_t)n < sizeof(allowed))
+        if (is_usable(p) && (size_t)n < sizeof(allowed))
             n += format(allowed + n, sizeof(allowed) - (size_t)n, " %s", p->name);
     return allowed;
 }

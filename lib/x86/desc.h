@@ -58,7 +58,7 @@ static inline void segments_load(u16 code, u16 data)
                      : "rax", "memory");
 }
 
-/* Discards what this CPU has fetched and decoded ahead: CPUID is serialising (SDM volume 3A, section 8.3). Owed by
+/* Discards what this CPU has fetched and decoded ahead: CPUID is serialising (SDM volume 3A, section 9.3). Owed by
  * every CPU that is about to run code which another CPU has changed (section 8.1.3). */
 static inline void cpu_serialize(void)
 {
