@@ -11,7 +11,7 @@
 #include "lib/param.h"
 #include "lib/string.h"
 #include "lib/wait.h"
-#include "smp/cpus.h"
+#include "smp/message.h"
 
 static char requested[128];
 static bool stop;
@@ -75,7 +75,7 @@ void bench_record(const struct bench_key *k, const struct samples *s)
     json_str(&j, "bench", k->bench);
     if (k->policy)
         json_str(&j, "policy", k->policy);
-    json_str(&j, "delivery", "auto");
+    json_str(&j, "delivery", msg_delivery_name());
     json_u64(&j, "cpus", k->cpus);
     if (k->pages)
         json_u64(&j, "pages", k->pages);

@@ -1,8 +1,8 @@
 /* Shootdowns: who must forget a translation, how they are told, and when memory may be reused.
  *
- * One operation is one ticket. The core (mm/shootdown/core.c, respond.c) numbers changes by generation, computes `must`,
+ * One operation is one ticket. The core (mm/ticket.c, initiate.c, respond.c) numbers changes by generation, computes `must`,
  * compares what every CPU has published before it releases parked memory, and routes a request that a policy cannot serve
- * to one that can. A policy (mm/shootdown/NAME.c) decides how CPUs are told and what the initiator waits for.
+ * to one that can. A policy (mm/shootdown/NAME.c) decides how CPUs are told, in which order, and how much the initiator waits for.
  * docs/shootdown-protocol.md draws the protocol, its fences and the arguments. */
 #pragma once
 

@@ -2,7 +2,7 @@
  *
  * Every operation that takes something away is one shootdown under the policy in force: when it returns, what the policy
  * promises at return holds, and memory it gave up has been released by the ticket's rule. Operations that only add or widen
- * need no flush: a CPU that faults on a stale entry walks again (mm/fault.c). Context: THREAD, unless said otherwise. */
+ * need no flush: a CPU that faults on a stale entry walks again (space_fault_is_stale). Context: THREAD, unless said otherwise. */
 #pragma once
 
 #include "lib/cpumask.h"
