@@ -44,8 +44,18 @@ static inline void preempt_disable(void) {}
 static inline void preempt_enable(void) {}
 #endif
 
+/* Interrupts on, and no open user-access section (STAC sets AC), in one look at RFLAGS. */
+static ALWAYS_INLINE bool context_flags_allow_waiting(void)
+{
+#ifdef VOLLEY_HOST
+    return irq_enabled();
+#else
+    return (rflags_read() & (RFLAGS_IF | RFLAGS_AC)) == RFLAGS_IF;
+#endif
+}
+
 /* A CPU that waits for another must be able to answer that other one: two that shoot at each other with interrupts off
- * would wait for ever. */
+ * would wait for ever. And a wait may be long: between STAC and CLAC, SMAP would be off all that time. */
 #define ASSERT_MAY_WAIT()                                                                                    \
-    ASSERT(irq_enabled() && !context_is_irq() && !context_is_nmi(),                                          \
-           "only a thread with interrupts on may wait for another CPU")
+    ASSERT(context_flags_allow_waiting() && !context_is_irq() && !context_is_nmi(),                          \
+           "only a thread with interrupts on, and no open user-access section, may wait for another CPU")

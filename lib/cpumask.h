@@ -113,6 +113,13 @@ static inline bool cpumask_test_relaxed(const cpumask_t *m, cpu_t c)
 {
     return atomic_load_relaxed(&m->w[c / 64]) >> (c % 64) & 1;
 }
+/* The caller says what it orders. */
+static inline bool cpumask_test_acquire(const cpumask_t *m, cpu_t c)
+{
+    /* orders: what follows after whatever was done before the bit changed; pairs with: lib/cpumask.h:cpumask_unset_atomic
+     * (LOCKed); else: as the caller says. */
+    return atomic_load_acquire(&m->w[c / 64]) >> (c % 64) & 1;
+}
 /* A copy of a shared mask; each word is read once, the words not at one instant. Words past cpumask_words are left alone:
  * no loop looks at them. */
 static inline void cpumask_snapshot(cpumask_t *to, const cpumask_t *shared)

@@ -1,6 +1,7 @@
 /* What a CPU does to forget, when it is told to (step 9 of a shootdown, and the flush-everything word) and for itself (7). */
 #include "mm/respond.h"
 
+#include "lib/context.h"
 #include "lib/counter.h"
 #include "lib/patch.h"
 #include "lib/x86/fence.h"
@@ -23,7 +24,8 @@ struct tlb_word {
 } CACHE_ALIGNED;
 static PERCPU(struct tlb_word, tlb_word);
 
-/* Raises one of this CPU's words to gen, never lowers it: a nested NMI may have published a later one. */
+/* Raises one of this CPU's words to gen, never lowers it: requests do not come in the order of their generations. Interrupts
+ * off; not in NMI context, which could come between the look and the store. */
 static ALWAYS_INLINE void publish(tlb_gen_t *word, tlb_gen_t gen)
 {
     if (likely(*word < gen)) {
@@ -96,7 +98,7 @@ void shootdown_flush_here(struct tlb_ticket *t)
         t->times.t[TLB_T_LOCAL] = rdtsc_ordered();
 }
 
-/* IPI context, or NMI. The words are read before the acknowledgement: after it they are the sender's. */
+/* IPI context; not NMI, because of publish. The words are read before the acknowledgement: after it they are the sender's. */
 static void tlb_flush_received(struct msg_in *in)
 {
     struct space *s = (struct space *)in->word[0];
@@ -104,6 +106,7 @@ static void tlb_flush_received(struct msg_in *in)
     vaddr_t start = in->word[2];
     u64 packed = in->word[3];
 
+    DEBUG_ASSERT(!context_is_nmi(), "flush requests go by ordinary interrupt");
     counter_inc(tlb_requests);
     /* A space that has been left needs nothing: its entries cannot be used before space_load brings us up to date. The
      * pointer is only compared: the space may be gone. */

@@ -123,7 +123,7 @@ void ticket_park_table(struct tlb_ticket *t, paddr_t p);
  * anything (then only the lock is dropped). On return preemption is on again. */
 void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_change *change);
 /* For an operation that changed nothing because an earlier one already had: until that one's generation has reached `need`
- * on every CPU that has the space active. Preemption on. THREAD. */
+ * on every CPU that has the space active. THREAD, preemption on. */
 void ticket_wait_earlier(struct space *s, enum tlb_level need);
 
 /* ---- for NMI and machine-check handlers ---- */

@@ -40,6 +40,12 @@ static void table_free(struct pt_pool *pool, paddr_t page)
     frame_free(page);
 }
 
+/* Spaces that have been filled. Each numbers its changes from a start of its own, so that a request that arrives late, for a
+ * space that is gone, is old news to whatever space lies at its address by then. Were both to count from 1, a target could
+ * take it for the new space's next change, flush the wrong pages and publish that it had flushed the right ones. */
+static u64 spaces_filled;
+#define GENERATIONS_EACH (1ull << 40) /* 16 million spaces, a million million changes each */
+
 static void space_fill(struct space *s, paddr_t root, struct tlb_cpu *cpu)
 {
     s->pool.alloc = table_alloc;
@@ -48,8 +54,8 @@ static void space_fill(struct space *s, paddr_t root, struct tlb_cpu *cpu)
     s->pt.root = root;
     s->pt.pool = &s->pool;
     s->cpu = cpu;
-    s->gen =
-        1; /* above the 0 of the published words, so that a CPU that never loaded it has reached nothing */
+    /* Above the 0 of the published words, so that a CPU that never loaded it has reached nothing. */
+    s->gen = atomic_fetch_add(&spaces_filled, 1) * GENERATIONS_EACH + 1;
 }
 
 err_t space_create(struct space **out)
@@ -70,7 +76,6 @@ err_t space_create(struct space **out)
     }
     struct space *s = phys_to_virt(block);
     memset(s, 0, PAGE_SIZE << order);
-    s->order = order;
     space_fill(s, root, (struct tlb_cpu *)(s + 1));
 
     /* All spaces share the kernel half by pointing at the same tables below the root. kmap_init made them all, so no root
@@ -102,6 +107,7 @@ struct space *space_loaded(void)
 
 void space_load(struct space *s)
 {
+    ASSERT(!context_is_irq() && !context_is_nmi(), "a message function does not change what it interrupted");
     bool was_on = irq_save();
     struct space *old = this_cpu(tlb_loaded);
     cpu_t self = cpu_self();

@@ -14,12 +14,12 @@ struct space {
     struct pt pt;
     struct pt_pool pool;          /* table pages; retires onto the ticket at work */
     spinlock_t lock;              /* guards the tables and in_flight; never held while waiting for a CPU */
-    u32 order;                    /* of the block of frames that this struct and cpu[] lie in */
     struct tlb_cpu *cpu;          /* [cpu_count()] */
     struct tlb_ticket *in_flight; /* changes that have not been released yet */
     struct tlb_ticket *at_work;   /* the ticket that the lock holder fills */
-    tlb_gen_t gen CACHE_ALIGNED;  /* raised by every change that someone must forget */
-    cpumask_t active; /* CPUs that have it loaded: bit set before the load, cleared after the next one */
+    tlb_gen_t gen
+        CACHE_ALIGNED; /* raised by every change that someone must forget; no two spaces share a number */
+    cpumask_t active;  /* CPUs that have it loaded: bit set before the load, cleared after the next one */
 };
 
 extern struct space kernel_space;
@@ -29,7 +29,7 @@ err_t space_create(struct space **out) MUST_CHECK;
 void space_destroy(struct space *s);
 
 /* Maps [va, va+bytes) to pa. With PT_OWNED (4 KiB pages only) the frames become the mapping's. Waits first for any change still in flight in
- * that range. ERR_EXIST, ERR_NOMEM, ERR_RANGE, ERR_INVAL as pt_map_range. */
+ * that range. ERR_EXIST, ERR_NOMEM, ERR_RANGE, ERR_INVAL as pt_map_range; ERR_INVAL for PT_GLOBAL outside the kernel's space. */
 err_t space_map(struct space *s, vaddr_t va, paddr_t pa, u64 bytes, enum pt_size max_size,
                 u32 prot) MUST_CHECK;
 /* Maps fresh zeroed 4 KiB frames, owned. All or nothing. */

@@ -3,6 +3,7 @@
 #include "lib/context.h"
 #include "mm/frame.h"
 #include "mm/layout.h"
+#include "mm/pte.h"
 #include "mm/space.h"
 
 static err_t check_range(const struct space *s, vaddr_t start, vaddr_t end)
@@ -15,6 +16,12 @@ static err_t check_range(const struct space *s, vaddr_t start, vaddr_t end)
     return start >= USER_START && end <= USER_END ? ERR_OK : ERR_RANGE;
 }
 
+/* A global entry outlives every load of CR3, and with it space_load and a whole flush of a user half. */
+static bool may_be_global(const struct space *s, u32 prot)
+{
+    return s == &kernel_space || !(prot & PT_GLOBAL);
+}
+
 /* Sees what an operation removed or replaced: owned frames go onto the ticket; memory that is not ordinary RAM, or was not
  * mapped write-back, is remembered, because its reuse must wait for the flush itself. */
 struct collector {
@@ -23,22 +30,19 @@ struct collector {
     bool special;
 };
 
-#define PTE_OWNED    (1ull << 9)
-#define PTE_UNCACHED (1ull << 4 | 1ull << 3) /* PCD, PWT */
-#define PTE_ADDRESS  0x000ffffffffff000ull
-
 static void collect(struct pt_visitor *v, vaddr_t va, enum pt_size size, u64 old_pte)
 {
     struct collector *c = container_of(v, struct collector, visitor);
     (void)va;
-    u64 pat_bit = size == PT_4K ? 1ull << 7 : 1ull << 12;
-    paddr_t pa = PADDR(old_pte & PTE_ADDRESS & ~((1ull << size) - 1));
-
+    u32 level = pt_level_of(size);
+    paddr_t pa = pte_page(old_pte, level);
     struct frame *f = frame_of(pa);
-    if ((old_pte & (PTE_UNCACHED | pat_bit)) || !f)
+    if ((old_pte & (PTE_PCD | PTE_PWT | pte_pat_bit(level))) || !f)
         c->special = true;
-    if (f && (old_pte & PTE_OWNED))
+    if (old_pte & PTE_OWNED) {
+        ASSERT(f != NULL, "only frames of the allocator can be a mapping's own");
         ticket_park_frame(c->ticket, f, pa);
+    }
 }
 
 static enum tlb_level level_for(const struct space *s, const struct pt_change *change, bool special,
@@ -89,7 +93,7 @@ err_t space_protect(struct space *s, vaddr_t start, vaddr_t end, u32 prot)
 err_t space_remap(struct space *s, vaddr_t va, paddr_t pa, enum pt_size size, u32 prot)
 {
     u64 bytes = 1ull << size;
-    err_t e = IS_ALIGNED(va, bytes) ? check_range(s, va, va + bytes) : ERR_INVAL;
+    err_t e = IS_ALIGNED(va, bytes) && may_be_global(s, prot) ? check_range(s, va, va + bytes) : ERR_INVAL;
     if (e != ERR_OK)
         return e;
 
@@ -110,6 +114,8 @@ err_t space_map(struct space *s, vaddr_t va, paddr_t pa, u64 bytes, enum pt_size
     err_t e = va + bytes > va ? check_range(s, va, va + bytes) : ERR_RANGE;
     if ((prot & PT_OWNED) && max_size != PT_4K)
         return ERR_INVAL; /* a split would leave leaves that own parts of one block */
+    if (!may_be_global(s, prot))
+        return ERR_INVAL;
     if (e != ERR_OK)
         return e;
 

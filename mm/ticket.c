@@ -97,7 +97,11 @@ static void free_list(u32 *list)
 
 static bool has_reached(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
 {
-    return tlb_published(&s->cpu[c], gen, level) || !cpumask_test_relaxed(&s->active, c);
+    if (tlb_published(&s->cpu[c], gen, level))
+        return true;
+    /* orders: the reuse of memory after the CPU's last access in the space; pairs with: mm/space.c:space_load (LOCKed clear
+     * of its bit, after the next CR3 was loaded); else: memory could be given away under its last accesses. */
+    return !cpumask_test_acquire(&s->active, c);
 }
 
 /* The message first: its watchdog names the CPU and what it is doing, and rings once more. Then the word, for a CPU that
@@ -226,8 +230,11 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
 void ticket_wait_earlier(struct space *s, enum tlb_level need)
 {
     cpumask_t active;
+    ASSERT_MAY_WAIT();
+    preempt_disable();
     tlb_gen_t gen = atomic_load_relaxed(&s->gen);
     cpumask_snapshot(&active, &s->active);
     cpumask_unset(&active, cpu_self());
     wait_published(s, &active, gen, need);
+    preempt_enable();
 }

@@ -141,15 +141,10 @@ static COLD err_t wait_for_word(u64 set)
     return wait_for_lines(&to);
 }
 
-/* ASSERT_MAY_WAIT, and with the same look at RFLAGS: not between STAC and CLAC, because a wait may be long, and SMAP is
- * off all that time. */
 static ALWAYS_INLINE void assert_may_wait(void)
 {
-#ifdef VOLLEY_HOST
     ASSERT_MAY_WAIT();
-#else
-    ASSERT((rflags_read() & (RFLAGS_IF | RFLAGS_AC)) == RFLAGS_IF && !context_is_irq() && !context_is_nmi(),
-           "only a thread with interrupts on, and no open user-access section, may wait for another CPU");
+#ifndef VOLLEY_HOST
     DEBUG_ASSERT(this_cpu(percpu_head.preempt_depth), "the line waited for is the one that was posted to");
 #endif
 }
