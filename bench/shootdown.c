@@ -97,12 +97,46 @@ static err_t operate(const struct cell *c)
     return space_unmap(c->space, c->start, end);
 }
 
-static u64 flushes(void)
+/* Pages forgotten one by one, and flushes of more than that, on one CPU. */
+struct flushes {
+    u64 pages, whole;
+};
+
+static struct flushes flushes_of(cpu_t cpu)
 {
     const struct counter *pages = counter_find("tlb_flush_pages"), *space = counter_find("tlb_flush_space"),
                          *all = counter_find("tlb_flush_all");
     ASSERT(pages && space && all, "the counters that prove the effect exist");
-    return counter_sum(pages) + counter_sum(space) + counter_sum(all);
+    return (struct flushes){.pages = counter_value(pages, cpu),
+                            .whole = counter_value(space, cpu) + counter_value(all, cpu)};
+}
+
+static struct flushes flushed_before[MAX_CPUS];
+
+static void note_flushes(void)
+{
+    for (cpu_t cpu = 0; cpu < cpu_count(); cpu++)
+        flushed_before[cpu] = flushes_of(cpu);
+}
+
+/* Has this CPU forgotten the range `rounds` times? One flush of everything serves a whole operation, or, where each page is an
+ * operation of its own (remap), one page; so each is worth the range, or less than it could be. */
+static bool has_flushed(const struct cell *c, cpu_t cpu, u64 rounds)
+{
+    struct flushes now = flushes_of(cpu);
+    return now.pages - flushed_before[cpu].pages + (now.whole - flushed_before[cpu].whole) * c->pages >=
+           rounds * c->pages;
+}
+
+/* A CPU of the cell that has not flushed as often as it had to; CPU_NONE if all have. In every round each responder left its
+ * handler, and with that had flushed, before it touched its pages for the next; the last round's flush is not counted. */
+static cpu_t find_unflushed(const struct cell *c, u64 rounds)
+{
+    for (cpu_t cpu = 0; cpu < cpu_count(); cpu++)
+        if ((cpu == cpu_self() || (c->cpus > 1 && cpumask_test_relaxed(&responders.space->active, cpu))) &&
+            !has_flushed(c, cpu, rounds - 1))
+            return cpu;
+    return CPU_NONE;
 }
 
 /* One round. False if the operation failed. */
@@ -137,7 +171,8 @@ static void record(const struct cell *c, const char *metric, struct samples *s, 
     bench_record(&k, s);
 }
 
-/* Steps of the path, as differences of neighbouring time stamps. */
+/* Steps of the path, each between two of its time stamps. They overlap where the path's own steps do: sync flushes here before it
+ * posts, the others after. Of a remap, which is one shootdown for each page, those of the last. */
 static const struct {
     const char *metric;
     enum tlb_phase from, to;
@@ -145,6 +180,7 @@ static const struct {
     {"phase.change", TLB_T_BEGIN, TLB_T_CHANGED}, {"phase.targets", TLB_T_CHANGED, TLB_T_TARGETS},
     {"phase.post", TLB_T_TARGETS, TLB_T_POSTED},  {"phase.local", TLB_T_TARGETS, TLB_T_LOCAL},
     {"phase.wait", TLB_T_TARGETS, TLB_T_WAITED},  {"phase.release", TLB_T_WAITED, TLB_T_RELEASED},
+    {"release", TLB_T_BEGIN, TLB_T_RELEASED},
 };
 
 static void measure_phases(struct cell *c)
@@ -175,7 +211,9 @@ static void measure_phases(struct cell *c)
 static void measure(struct bench_run *b, struct cell *c)
 {
     restore(c, true);
-    u64 drains = counter_sum(counter_find("msg_interrupts")), icr = apic_icr_writes(), flushed = flushes();
+    c->p50 = 0;
+    note_flushes();
+    u64 drains = counter_sum(counter_find("msg_interrupts")), icr = apic_icr_writes();
     struct samples *s = samples_get(SAMPLES_INITIATOR);
     struct cell_clock clock;
     bool worked = true;
@@ -188,16 +226,19 @@ static void measure(struct bench_run *b, struct cell *c)
     }
     drains = counter_sum(counter_find("msg_interrupts")) - drains;
     icr = apic_icr_writes() - icr;
-    if (!worked)
+    cpu_t unflushed = c->policy->control ? CPU_NONE : find_unflushed(c, clock.done);
+    if (!worked) {
         bench_refuse(b, "%s of %llu pages on %u CPUs by %s did not take effect", c->op,
                      (unsigned long long)c->pages, c->cpus, c->policy->name);
-    else if (flushes() - flushed < (u64)clock.done * c->cpus && !c->policy->control)
-        bench_refuse(b, "%s of %llu pages on %u CPUs by %s: some CPU has not flushed", c->op,
-                     (unsigned long long)c->pages, c->cpus, c->policy->name);
-    record(c, "initiator", s, icr * s->n / clock.done, drains * s->n / clock.done);
-    c->p50 = samples_percentile(s, 500);
-    if (c->cpus > 1)
-        measure_phases(c);
+    } else if (unflushed != CPU_NONE) {
+        bench_refuse(b, "%s of %llu pages on %u CPUs by %s: CPU %u has not flushed every time", c->op,
+                     (unsigned long long)c->pages, c->cpus, c->policy->name, unflushed);
+    } else {
+        record(c, "initiator", s, icr * s->n / clock.done, drains * s->n / clock.done);
+        c->p50 = samples_percentile(s, 500);
+        if (c->cpus > 1)
+            measure_phases(c);
+    }
     must_work(space_unmap(c->space, c->start, c->start + c->pages * PAGE_SIZE), "clearing the range");
 }
 
@@ -267,7 +308,15 @@ static void grid(struct bench_run *b, struct space *user, const char *op)
 
     const struct bench_axis *cpus = bench_axis_cpus(), *pages = bench_axis_pages();
     u32 left_out = 0;
+    if (!cpus->count)
+        bench_refuse(b, "no number of cpus= is at most %u, the CPUs that are online", cpu_online_count());
     for (u32 i = 0; i < cpus->count; i++) {
+        /* Every CPU has the kernel's space active, at work or not: there is no cell of fewer. */
+        if (kernel && cpus->value[i] != cpu_online_count()) {
+            print("  kernel on %llu CPUs left out: a kernel range is told to all %u, always\n",
+                  (unsigned long long)cpus->value[i], cpu_online_count());
+            continue;
+        }
         struct cell c = {.op = op, .cpus = (u32)cpus->value[i]};
         c.space = kernel ? &kernel_space : user;
         c.start = (kernel ? kernel_table : USER_TABLE) + RANGE_OFFSET;
