@@ -49,6 +49,8 @@ bool bench_axis_has_op(const char *op);
 /* What one record says besides the distribution; NULL and 0 fields are left out, but for counts. */
 struct bench_key {
     const char *bench, *policy, *op, *responders, *metric, *unit;
+    const char
+        *served_by; /* the policy that the requests under `policy` were routed to, or `policy` itself */
     u32 cpus;
     u64 pages;
     u64 icr, irqs; /* over all samples; the record has them for one operation */

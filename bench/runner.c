@@ -75,6 +75,8 @@ void bench_record(const struct bench_key *k, const struct samples *s)
     json_str(&j, "bench", k->bench);
     if (k->policy)
         json_str(&j, "policy", k->policy);
+    if (k->served_by)
+        json_str(&j, "served_by", k->served_by);
     json_str(&j, "delivery", msg_delivery_name());
     json_u64(&j, "cpus", k->cpus);
     if (k->pages)

@@ -1,0 +1,163 @@
+/* One cell of the shootdown benchmark: measured, checked, and recorded. */
+#include "bench/shootdown_cell.h"
+
+#include "apic/apic.h"
+#include "kernel/patch.h"
+#include "kernel/trap.h"
+#include "lib/atomic.h"
+#include "lib/counter.h"
+#include "lib/log.h"
+#include "lib/patch.h"
+#include "lib/wait.h"
+
+#define PHASE_SAMPLES  32u
+#define PHASE_ROUNDS   4u     /* at least, however long they take */
+#define PHASE_US       20000u /* then no more rounds after this time */
+#define STAMP_LIMIT_MS 5000u  /* hang detector */
+
+static void record(const struct shootdown_cell *c, const char *metric, struct samples *s, u64 icr, u64 irqs)
+{
+    struct bench_key k = {.bench = "shootdown",
+                          .policy = c->policy->name,
+                          .served_by = c->served_by->name,
+                          .op = c->op,
+                          .responders = "kernel",
+                          .metric = metric,
+                          .cpus = c->cpus,
+                          .pages = c->pages,
+                          .icr = icr,
+                          .irqs = irqs};
+    bench_record(&k, s);
+}
+
+static void refuse(struct bench_run *b, const struct shootdown_cell *c, const char *why)
+{
+    bench_refuse(b, "%s of %llu pages on %u CPUs by %s %s", c->op, (unsigned long long)c->pages, c->cpus,
+                 c->policy->name, why);
+}
+
+/* ---- where the time goes: rounds of their own, with time stamps patched in ---- */
+
+/* Steps of the path, each between two of its time stamps. They overlap where the path's own steps do: sync flushes here before it
+ * posts, the others after. Of a remap, which is one shootdown for each page, those of the last. */
+static const struct {
+    const char *metric;
+    enum tlb_phase from, to;
+} phases[] = {
+    {"phase.change", TLB_T_BEGIN, TLB_T_CHANGED}, {"phase.targets", TLB_T_CHANGED, TLB_T_TARGETS},
+    {"phase.post", TLB_T_TARGETS, TLB_T_POSTED},  {"phase.local", TLB_T_TARGETS, TLB_T_LOCAL},
+    {"phase.wait", TLB_T_TARGETS, TLB_T_WAITED},  {"phase.release", TLB_T_WAITED, TLB_T_RELEASED},
+    {"release", TLB_T_BEGIN, TLB_T_RELEASED},
+};
+
+/* The responders are out of their handlers (shootdown_round_cache), so the next to write is one of this round's. */
+static void clear_interruptions(const struct shootdown_cell *c)
+{
+    for (cpu_t r = 0; r < cpu_count(); r++)
+        if (shootdown_is_responder(c, r))
+            atomic_store_relaxed(&per_cpu(trap_message_ticks, r), 0);
+}
+
+/* An interruption is known only when it ends, and the initiator does not wait for that. Of a remap, which may interrupt once for
+ * each page, it is the latest that has ended. False if a responder's never comes. */
+static bool add_interruptions(const struct shootdown_cell *c, struct samples *s)
+{
+    for (cpu_t r = 0; r < cpu_count(); r++) {
+        if (!shootdown_is_responder(c, r))
+            continue;
+        struct wait w = WAIT("a responder to leave its handler", wait_ms(STAMP_LIMIT_MS));
+        u64 ticks;
+        while (!(ticks = atomic_load_relaxed(&per_cpu(trap_message_ticks, r))))
+            if (!wait_spin(&w))
+                return false;
+        samples_add(s, ticks);
+    }
+    return true;
+}
+
+static void measure_phases(struct bench_run *b, struct shootdown_cell *c)
+{
+    struct samples *s[ARRAY_SIZE(phases)], *responder = samples_get(SAMPLES_RESPONDER);
+    for (u32 i = 0; i < ARRAY_SIZE(phases); i++)
+        s[i] = samples_get(SAMPLES_PHASE_FIRST + i);
+
+    must_work(patch_set(PATCH_TIMES, true), "patching time stamps in");
+    u64 limit = tsc_from_us(PHASE_US), start = rdtsc(), ticks;
+    bool worked = true, answered = true;
+    for (u32 n = 0; worked && answered && n < PHASE_SAMPLES && (n < PHASE_ROUNDS || rdtsc() - start < limit);
+         n++) {
+        shootdown_round_cache(c);
+        clear_interruptions(c);
+        worked = shootdown_round_operate(c, &ticks);
+        const struct tlb_times *t = this_cpu_ptr(shootdown_times);
+        for (u32 i = 0; i < ARRAY_SIZE(phases); i++)
+            samples_add(s[i], bench_elapsed(t->t[phases[i].from], t->t[phases[i].to]));
+        shootdown_round_restore(c);
+        answered = !worked || add_interruptions(c, responder);
+    }
+    must_work(patch_set(PATCH_TIMES, false), "patching time stamps out");
+
+    if (!worked) {
+        refuse(b, c, "did not take effect while its phases were measured");
+    } else if (!answered) {
+        refuse(b, c, "did not interrupt every responder");
+    } else if (shootdown_served_by(c) != c->served_by) {
+        refuse(b, c, "took another path while its phases were measured");
+    } else {
+        for (u32 i = 0; i < ARRAY_SIZE(phases); i++)
+            record(c, phases[i].metric, s[i], 0, 0);
+        record(c, "responder", responder, 0, 0);
+    }
+}
+
+/* ---- the cell ---- */
+
+/* One ordinary round; false if it did not have its effect. */
+static bool round_of(struct shootdown_cell *c, u64 *ticks)
+{
+    shootdown_round_cache(c);
+    bool worked = shootdown_round_operate(c, ticks);
+    shootdown_round_restore(c);
+    return worked;
+}
+
+void shootdown_cell_measure(struct bench_run *b, struct shootdown_cell *c)
+{
+    const struct counter *interrupts = counter_find("msg_interrupts");
+    ASSERT(interrupts, "the counter of message interrupts exists");
+    c->p50 = 0;
+    c->served_by = NULL;
+    shootdown_rounds_begin(c);
+    u64 irqs = counter_sum(interrupts), icr = apic_icr_writes();
+    struct samples *s = samples_get(SAMPLES_INITIATOR);
+    struct cell_clock clock;
+    bool worked = true;
+    u64 ticks;
+    cell_begin(&clock);
+    while (worked && cell_continue(&clock)) {
+        worked = round_of(c, &ticks);
+        if (!cell_warming_up(&clock))
+            samples_add(s, ticks);
+    }
+    irqs = counter_sum(interrupts) - irqs;
+    icr = apic_icr_writes() - icr;
+
+    const struct shootdown_policy *served_by = shootdown_served_by(c);
+    cpu_t unflushed = served_by && served_by->control ? CPU_NONE : shootdown_find_unflushed(c, clock.done);
+    if (!worked) {
+        refuse(b, c, "did not take effect");
+    } else if (!served_by) {
+        refuse(b, c, "was served by two policies: one figure would mix them");
+    } else if (unflushed != CPU_NONE) {
+        char why[64];
+        format(why, sizeof(why), "did not make CPU %u flush every time", unflushed);
+        refuse(b, c, why);
+    } else {
+        c->served_by = served_by;
+        record(c, "initiator", s, icr * s->n / clock.done, irqs * s->n / clock.done);
+        c->p50 = samples_percentile(s, 500);
+        if (c->cpus > 1)
+            measure_phases(b, c);
+    }
+    shootdown_rounds_end(c);
+}
