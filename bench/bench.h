@@ -56,7 +56,7 @@ struct bench_key {
     u64 icr, irqs; /* over all samples; the record has them for one operation */
 };
 /* Prints the `bench` record of a finished set of samples. */
-void bench_record(const struct bench_key *k, const struct samples *s);
+void bench_record(const struct bench_key *k, struct samples *s);
 /* How far a figure taken here can be believed, for the records and the tables. */
 const char *bench_trust(void);
 
@@ -65,6 +65,6 @@ err_t bench_occupy(u32 cpus, void (*loop)(void *arg), void *arg) MUST_CHECK;
 /* Has the loop of a busy CPU been asked to end? To be looked at in every turn, beside a PAUSE. */
 bool bench_should_stop(void);
 /* Ends the loops and waits for them; panics if one does not end. */
-void bench_release(u32 cpus);
+void bench_release(void);
 /* The plain loop: spins until told to end. */
 void bench_spin(void *arg);

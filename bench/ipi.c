@@ -230,6 +230,6 @@ static void run(struct bench_run *b)
     } else {
         bench_refuse(b, "ipi: the other CPUs could not be kept busy: %s", err_name(e));
     }
-    bench_release(online);
+    bench_release();
 }
 BENCH(ipi, "interrupts and messages between CPUs: the floor", run);

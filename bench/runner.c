@@ -67,9 +67,8 @@ const char *bench_trust(void)
     }
 }
 
-void bench_record(const struct bench_key *k, const struct samples *s)
+void bench_record(const struct bench_key *k, struct samples *s)
 {
-    struct samples *sorted = (struct samples *)s;
     struct json j;
     json_begin(&j, "bench");
     json_str(&j, "bench", k->bench);
@@ -88,11 +87,11 @@ void bench_record(const struct bench_key *k, const struct samples *s)
     json_str(&j, "metric", k->metric);
     json_str(&j, "unit", k->unit ? k->unit : "tick");
     json_u64(&j, "n", s->n);
-    json_u64(&j, "min", samples_percentile(sorted, 0));
-    json_u64(&j, "p50", samples_percentile(sorted, 500));
-    json_u64(&j, "p90", samples_percentile(sorted, 900));
-    json_u64(&j, "p99", samples_percentile(sorted, 990));
-    json_u64(&j, "max", samples_percentile(sorted, 1000));
+    json_u64(&j, "min", samples_percentile(s, 0));
+    json_u64(&j, "p50", samples_percentile(s, 500));
+    json_u64(&j, "p90", samples_percentile(s, 900));
+    json_u64(&j, "p99", samples_percentile(s, 990));
+    json_u64(&j, "max", samples_percentile(s, 1000));
     json_u64(&j, "mean", samples_mean(s));
     json_u64(&j, "overhead", bench_overhead());
     json_str(&j, "trust", bench_trust());
@@ -145,9 +144,8 @@ err_t bench_occupy(u32 cpus, void (*loop)(void *arg), void *arg)
 /* A loop looks at bench_should_stop at least once per pass over its pages; this is a hang detector. */
 #define RELEASE_LIMIT_MS 5000u
 
-void bench_release(u32 cpus)
+void bench_release(void)
 {
-    (void)cpus;
     atomic_store_relaxed(&stop, true);
     for (cpu_t c = 1; c < cpu_count(); c++)
         if (cpu_is_online(c) && worker_wait(c, RELEASE_LIMIT_MS) != ERR_OK)

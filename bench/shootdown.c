@@ -86,8 +86,7 @@ static void choose_policies(struct grid *g)
 {
     TABLE_FOREACH (policy, struct shootdown_policy, p)
         if (g->count < ARRAY_SIZE(g->policies) &&
-            (shootdown_policy_chosen() ? p == shootdown_policy() : !p->control) &&
-            (!p->usable || p->usable()))
+            (shootdown_policy_chosen() ? p == shootdown_policy() : !p->control) && shootdown_policy_usable(p))
             g->policies[g->count++] = p;
 }
 
@@ -104,7 +103,7 @@ static void row_with_responders(struct grid *g, struct shootdown_cell *c)
         row(g, c);
     else
         bench_refuse(g->b, "%u responders could not be started: %s", c->cpus - 1, err_name(e));
-    bench_release(c->cpus);
+    bench_release();
 }
 
 static void rows(struct grid *g, struct space *space, vaddr_t start)

@@ -8,8 +8,7 @@ static void list(void)
 {
     print("  %-16s %-8s  %s\n", "policy", "returns", "what it does");
     TABLE_FOREACH (policy, struct shootdown_policy, p) {
-        bool usable = !p->usable || p->usable();
-        if (usable)
+        if (shootdown_policy_usable(p))
             print("%c %-16s %-8s  %s\n", p == shootdown_policy() ? '*' : ' ', p->name,
                   tlb_level_name(p->at_return), p->summary);
     }

@@ -16,7 +16,7 @@ void shootdown_send(struct tlb_ticket *t, enum tlb_level ack)
 {
     struct msg m;
     m.kind = tlb_flush_message;
-    m.flags = ack == TLB_ENTERED ? MSG_OWN_ACK : MSG_SYNC;
+    m.flags = MSG_OWN_ACK;
     tlb_request_pack(&t->request, ack, m.word);
 
     msg_post_mask(&t->must, &m, &t->by_word);
@@ -77,9 +77,14 @@ bool shootdown_unsafe_allowed(void)
     return unsafe_allowed;
 }
 
-static bool is_usable(const struct shootdown_policy *p)
+bool shootdown_policy_usable(const struct shootdown_policy *p)
 {
-    return (!p->control || unsafe_allowed) && (!p->usable || p->usable());
+    return !p->usable || p->usable();
+}
+
+static bool may_be_chosen(const struct shootdown_policy *p)
+{
+    return (!p->control || unsafe_allowed) && shootdown_policy_usable(p);
 }
 
 err_t shootdown_policy_set(const char *name)
@@ -87,7 +92,7 @@ err_t shootdown_policy_set(const char *name)
     const struct shootdown_policy *p = find(name);
     if (!p)
         return ERR_ABSENT;
-    if (!is_usable(p))
+    if (!may_be_chosen(p))
         return ERR_UNSUPPORTED;
     in_force = p;
     return ERR_OK;
@@ -123,7 +128,7 @@ static const char *set_policy(const char *value)
                asked && asked->control ? "it is broken on purpose and needs unsafe=yes before it; without:"
                                        : "one of");
     TABLE_FOREACH (policy, struct shootdown_policy, p)
-        if (is_usable(p) && (size_t)n < sizeof(allowed))
+        if (may_be_chosen(p) && (size_t)n < sizeof(allowed))
             n += format(allowed + n, sizeof(allowed) - (size_t)n, " %s", p->name);
     return allowed;
 }

@@ -65,12 +65,11 @@ struct tlb_times {
 struct tlb_ticket {
     struct tlb_request request;
     vaddr_t end;
-    enum tlb_level need; /* before parked memory may be released: on all of `must`, and here */
     const struct shootdown_policy *policy; /* that serves it, after routing */
     bool here_done;                        /* this CPU has flushed, or has nothing of the space */
     u32 parked_frames, parked_tables; /* heads of lists through struct frame.next; TICKET_NO_FRAME: empty */
     struct tlb_ticket *in_flight_next;
-    cpumask_t must;    /* other CPUs that have to reach `need`; a policy may widen it, never narrow it */
+    cpumask_t must;    /* other CPUs that are waited for; a policy may widen it, never narrow it */
     cpumask_t by_word; /* of these, told by the flush-everything word, because their line was full */
     struct tlb_times times;
 };
@@ -95,6 +94,8 @@ TABLE_DECLARE(policy, struct shootdown_policy);
 const struct shootdown_policy *shootdown_policy(void);
 /* Has anybody chosen one, or is it the default? */
 bool shootdown_policy_chosen(void);
+/* Can it run on this machine now? Says nothing of whether a control is allowed. */
+bool shootdown_policy_usable(const struct shootdown_policy *p);
 /* ERR_ABSENT: no such policy. ERR_UNSUPPORTED: a control without leave, or not usable on this machine. Thread; takes effect for
  * shootdowns that begin later. */
 err_t shootdown_policy_set(const char *name) MUST_CHECK;
@@ -140,5 +141,5 @@ DECLARE_PERCPU(struct tlb_times, shootdown_times);
 
 /* Ranges of more pages than this are flushed whole: ceiling= on the command line, 1 .. 4096. */
 extern u32 shootdown_ceiling;
-#define SHOOTDOWN_CEILING_DEFAULT                                                                            \
-    33u /* Linux's figure: 33 INVLPGs of about 100 ns cost what refilling a TLB does */
+/* Linux's figure: 33 INVLPGs of about 100 ns cost what refilling a TLB does. */
+#define SHOOTDOWN_CEILING_DEFAULT 33u

@@ -17,9 +17,9 @@ struct space {
     struct tlb_cpu *cpu;          /* [cpu_count()] */
     struct tlb_ticket *in_flight; /* changes that have not been released yet */
     struct tlb_ticket *at_work;   /* the ticket that the lock holder fills */
-    tlb_gen_t gen
-        CACHE_ALIGNED; /* raised by every change that someone must forget; no two spaces share a number */
-    cpumask_t active;  /* CPUs that have it loaded: bit set before the load, cleared after the next one */
+    /* Raised by every change that someone must forget; no two spaces share a number. */
+    tlb_gen_t gen CACHE_ALIGNED;
+    cpumask_t active; /* CPUs that have it loaded: bit set before the load, cleared after the next one */
 };
 
 extern struct space kernel_space;

@@ -184,7 +184,6 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
         return;
     }
 
-    t->need = need;
     t->request.level = need >= TLB_WALKERS ? TLB_WALKERS : TLB_FLUSHED;
     set_request_range(&t->request, t->end, change);
     const struct shootdown_policy *asked = shootdown_policy();

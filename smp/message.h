@@ -22,10 +22,10 @@
 #include "smp/slot.h"
 
 enum msg_flags {
-    MSG_SYNC =
-        0, /* read in place; acknowledged after the function has run, or earlier, by the function itself */
-    MSG_OWN_ACK =
-        MSG_SYNC,        /* the same, and tells the reader that the function is known to call msg_ack early */
+    /* Read in place; acknowledged after the function has run, or earlier, by the function itself. */
+    MSG_SYNC = 0,
+    /* The same; tells the reader that the function is known to call msg_ack. */
+    MSG_OWN_ACK = MSG_SYNC,
     MSG_ASYNC = 1u << 0, /* copied and acknowledged on entry, before the function runs */
     MSG_NMI = 1u << 1,   /* delivered by NMI: the function runs in NMI context */
 };

@@ -27,7 +27,7 @@ bool residents_enter_alone(struct test *t, struct residents *r);
 /* Sets a policy for the length of a test. */
 bool policy_use(struct test *t, const char *name, const struct shootdown_policy **before);
 void policy_restore(struct test *t, const struct shootdown_policy *before);
-#define POLICY_USABLE(p) (!(p)->control && (!(p)->usable || (p)->usable()))
+#define POLICY_USABLE(p) (!(p)->control && shootdown_policy_usable(p))
 
 /* A counter's sum over all CPUs; fails the test if there is none of that name. */
 u64 counter_now(struct test *t, const char *name);

@@ -28,7 +28,7 @@ static void check_policies(struct test *t, scenario_fn fn, bool in_kernel, bool 
     struct outcome sum = {0};
     u32 policies = 0;
     TABLE_FOREACH (policy, struct shootdown_policy, p) {
-        if (p->control || (p->usable && !p->usable()))
+        if (p->control || !shootdown_policy_usable(p))
             continue;
         check_policy(t, fn, p, in_kernel, &sum);
         policies++;
