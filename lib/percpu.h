@@ -43,8 +43,9 @@ struct percpu_head {
     u32 irq_depth;     /* interrupt handlers entered and not left, NMIs not counted */
     u32 nmi_depth;     /* NMI and machine-check handlers entered and not left */
     u32 preempt_depth; /* preempt_disable() calls not yet undone */
-    u32 unused;
-    u64 reserved[2];
+    u32 user_work;  /* what to do before the return to ring 3 (kernel/thread.h: enum user_work); 0: nothing */
+    u64 kernel_cr3; /* pti=on: loaded on entry from ring 3 */
+    u64 user_cr3; /* pti=on: loaded before the return to ring 3; bit 63 clear: forgets the user half's entries */
 };
 _Static_assert(sizeof(struct percpu_head) == CACHE_LINE_SIZE, "the assembly-visible head is one cache line");
 

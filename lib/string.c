@@ -25,6 +25,10 @@ const char *err_name(err_t e)
         return "not supported here";
     case ERR_MALFORMED:
         return "malformed data";
+    case ERR_FAULT:
+        return "memory of ring 3 is not accessible";
+    case ERR_PERM:
+        return "not permitted";
     }
     return "unknown error";
 }

@@ -61,6 +61,8 @@ typedef enum {
     ERR_TIMEOUT,     /* a bounded wait came to its end */
     ERR_UNSUPPORTED, /* this machine, policy or build cannot do it */
     ERR_MALFORMED,   /* data from outside breaks its own format */
+    ERR_FAULT,       /* memory of ring 3 that was given as an argument cannot be read or written */
+    ERR_PERM,        /* somebody else's */
 } err_t;
 
 const char *err_name(err_t e); /* "out of memory", ...: lib/string.c */

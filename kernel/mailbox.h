@@ -1,0 +1,28 @@
+/* Messages between threads of ring 3: 48 bytes, asynchronous, through the same lines and acknowledgements as the kernel's own.
+ *
+ * The sender reserves room in the receiver's mailbox first (full: SYS_ERR_FULL, nobody waits), then the six words go by value
+ * into the line to the receiver's CPU (smp/message.h, MSG_ASYNC; the thread's index travels in the line's tag), or straight
+ * into the mailbox if it is this CPU. The reservation keeps the receiver's descriptor alive until delivery. */
+#pragma once
+
+#include "kernel/thread.h"
+#include "smp/slot.h"
+
+#define MAILBOX_MESSAGES 16u
+
+struct user_message {
+    u64 word[MSG_WORDS];
+    thread_handle_t from;
+};
+
+err_t mailbox_create(struct thread *t) MUST_CHECK;
+void mailbox_close(
+    struct thread *t); /* the thread has exited: later senders get ERR_ABSENT, waiting callers are woken */
+
+/* ERR_ABSENT: no such thread; ERR_FULL: no room. THREAD (may wait for the line to that CPU, never for the receiver). */
+err_t mailbox_send(thread_handle_t to, const u64 word[MSG_WORDS]) MUST_CHECK;
+/* The oldest message of the calling thread. ERR_TIMEOUT when the deadline (TSC; 0: at once; ~0: never) has passed. */
+err_t mailbox_receive(struct user_message *out, u64 deadline) MUST_CHECK;
+/* send, then waits for mailbox_reply by that thread. ERR_ABSENT also if it exits meanwhile. */
+err_t mailbox_call(thread_handle_t to, const u64 word[MSG_WORDS], struct user_message *reply) MUST_CHECK;
+err_t mailbox_reply(thread_handle_t to, const u64 word[MSG_WORDS]) MUST_CHECK;

@@ -1,0 +1,113 @@
+/* Threads: a kernel stack, a state, a CPU, and for those of ring 3 a process.
+ *
+ * Each CPU has a run queue that only it touches, with interrupts off: round robin, a time slice where more than one is ready.
+ * Kernel code is never preempted; a thread of ring 3 is, when an interrupt or system call returns to it (user_return_work).
+ * Waking goes through a lock-free list of the thread's CPU and its doorbell, so it allocates nothing and cannot be lost.
+ * All changes of a thread's state are made by the CPU that it is on. */
+#pragma once
+
+#include "lib/cpumask.h"
+#include "lib/percpu.h"
+#include "lib/types.h"
+
+struct process;
+struct space;
+struct trap_frame;
+
+enum thread_state {
+    THREAD_FREE,  /* the descriptor is unused */
+    THREAD_NEW,   /* created, not started */
+    THREAD_READY, /* in its CPU's run queue, or on its way there */
+    THREAD_RUNNING,
+    THREAD_BLOCKED, /* in thread_block */
+    THREAD_DEAD,    /* has run for the last time */
+};
+
+typedef u32 thread_handle_t; /* generation << 16 | index; never 0; what ring 3 gets */
+
+#define THREAD_MAX      4096u /* limit of the machine: 20 KiB each, 80 MiB */
+#define THREAD_NAME_MAX 24u
+
+struct thread {
+    u64 rsp; /* saved by the switch; offset 0, known to kernel/switch.asm */
+    u64 stack_top;
+    struct space *space;     /* NULL: a kernel thread */
+    struct process *process; /* NULL: a kernel thread */
+    thread_handle_t handle;
+    u16 index;
+    u8 state;         /* enum thread_state; written by its CPU */
+    bool woken;       /* a wake came while it was not blocked: its next thread_block returns at once */
+    bool killed;      /* set by anyone: it exits at its next return to ring 3, or from its next wait */
+    bool pinned;      /* stays on its CPU when that is parked or others are idle */
+    cpu_t cpu;        /* that it is on; changed only by thread_move's protocol */
+    cpu_t cpu_wanted; /* CPU_NONE, or where the next switch takes it */
+    u32 wake_pending; /* on a wake list; taken by exchange */
+    struct thread *wake_next;
+    struct thread *queue_next, *queue_prev; /* run queue, sleep queue or dead list */
+    void (*fn)(void *arg);                  /* kernel threads */
+    void *arg;
+    void *fpu;               /* XSAVE area (kernel/fpu.c); NULL: a kernel thread */
+    cpu_t fpu_cpu;           /* whose registers still hold its state, if that CPU's fpu_owner agrees */
+    struct mailbox *mailbox; /* kernel/mailbox.c; NULL: a kernel thread */
+    u64 runtime_tsc;         /* ticks that it has run, up to its last switch */
+    u64 switches;
+    char name[THREAD_NAME_MAX];
+};
+
+DECLARE_PERCPU(struct thread *, thread_current);
+static ALWAYS_INLINE struct thread *thread_self(void)
+{
+    return this_cpu(thread_current);
+}
+
+/* Work that a CPU does before it returns to ring 3: bits of percpu_head.user_work, set by the CPU itself. */
+enum user_work {
+    USER_WORK_RESCHED = 1u << 0, /* someone else is ready, or this thread's slice is over */
+    USER_WORK_KILLED = 1u << 1,  /* the running thread is to exit */
+    USER_WORK_TLB = 1u << 2,     /* reserved for policies that flush before ring 3 */
+};
+/* Called by trap_entry.asm and syscall_entry.asm when user_work is not 0: on the thread's kernel stack, irq_depth 0,
+ * interrupts off; returns with interrupts off and user_work 0, or not at all. */
+void user_return_work(void);
+
+/* Boot CPU, once, after space_init: makes the caller thread "boot" of CPU 0 and starts CPU 0's idle thread. */
+void thread_init(void);
+/* Each AP, last: becomes that CPU's idle thread. */
+NORETURN void thread_init_cpu(void);
+
+/* A thread that runs fn(arg) in the kernel on that CPU; not started yet. ERR_NOMEM, ERR_FULL (THREAD_MAX), ERR_ABSENT (no such
+ * CPU, or parked). THREAD. */
+err_t thread_create(cpu_t cpu, const char *name, void (*fn)(void *arg), void *arg,
+                    struct thread **out) MUST_CHECK;
+/* The same for ring 3: begins at `entry` with RSP = stack and RDI = arg, all other registers 0. Holds a reference on the
+ * process (process_ref). */
+err_t thread_create_user(cpu_t cpu, struct process *p, vaddr_t entry, vaddr_t stack, u64 arg,
+                         struct thread **out) MUST_CHECK;
+void thread_start(struct thread *t); /* any context but NMI */
+NORETURN void thread_exit(void);     /* THREAD; for ring 3's after process_thread_gone */
+
+/* Waits until thread_wake. May return early: callers look at their condition again. THREAD, preemption on. */
+void thread_block(void);
+/* As thread_block; ERR_TIMEOUT when `deadline` (TSC) has passed first. */
+err_t thread_block_until(u64 deadline) MUST_CHECK;
+/* Makes t ready if it is blocked, else its next thread_block returns at once. What the caller wrote before is visible to t.
+ * Any context but NMI, any CPU. The caller knows that t is not freed meanwhile. */
+void thread_wake(struct thread *t);
+void thread_yield(void);      /* THREAD */
+void thread_sleep_us(u64 us); /* THREAD */
+/* Moves t to that CPU: at once if it is the caller, else at its next switch. ERR_ABSENT: no such CPU, or parked. THREAD. */
+err_t thread_move(struct thread *t, cpu_t to) MUST_CHECK;
+/* Sets killed and gets t out of ring 3 or its wait; it ends soon after. Any CPU, THREAD. */
+void thread_kill(struct thread *t);
+
+/* By handle; NULL if it is gone. The descriptor stays valid until thread_put. THREAD or IPI. */
+struct thread *thread_get(thread_handle_t h);
+struct thread *thread_at(u32 index); /* the same by index; no check of the generation; may be free */
+void thread_put(struct thread *t);
+u32 thread_count(void);
+
+/* CPU parking: no thread runs there, no space is loaded; it still answers messages and the kernel's own shootdowns.
+ * ERR_INVAL: CPU 0, or one that has pinned threads. THREAD. */
+err_t cpu_park(cpu_t cpu) MUST_CHECK;
+err_t cpu_unpark(cpu_t cpu) MUST_CHECK;
+bool cpu_is_parked(cpu_t cpu);

@@ -1,0 +1,19 @@
+/* The only way to user memory: copies that survive a fault.
+ *
+ * Open a user-access section (STAC where SMAP is used), copy, close it. A page that a region explains is brought in and the
+ * copy goes on; any other fault ends it with ERR_FAULT, nothing else lost: the part before the fault has been copied. The
+ * address range is checked against the user half first, so that no kernel pointer can be passed.
+ *
+ * THREAD, interrupts on, the process's space loaded and not borrowed (asserted). Never inside a lock. */
+#pragma once
+
+#include "lib/types.h"
+
+err_t copy_from_user(void *to, vaddr_t from, size_t bytes) MUST_CHECK;
+err_t copy_to_user(vaddr_t to, const void *from, size_t bytes) MUST_CHECK;
+/* Lies [va, va+bytes) in the part of the user half that ring 3 may use? bytes = 0: va alone is looked at. */
+bool user_range_ok(vaddr_t va, u64 bytes);
+
+/* Reads without ever waiting or bringing a page in: for NMI handlers after nmi_user_access_ok(), and for reports. ERR_FAULT:
+ * not readable at this moment. Any context. */
+err_t peek_user(void *to, vaddr_t from, size_t bytes) MUST_CHECK;
