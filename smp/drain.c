@@ -11,11 +11,12 @@ COUNTER(msg_spurious, "message interrupts that found no pending word set");
 /* Out of line: the copy would cost the synchronous path registers, which it would have to save. */
 static NOINLINE void run_copied(struct msg_inbox *box, struct msg_slot *s, cpu_t from)
 {
-    const struct msg_kind *kind = (const struct msg_kind *)(s->what & ~SLOT_FLAGS_MASK);
-    u64 copy[MSG_WORDS];
-    struct msg_in in = {.word = copy, .slot = s, .from = from, .acked = true};
+    const struct msg_kind *kind = slot_kind((u32)s->body.what);
+    struct msg_body copy;
+    struct msg_in in = {.word = copy.word, .slot = s, .from = from, .acked = true};
     atomic_store_relaxed(&box->own.running, kind);
-    msg_words_copy(copy, s->word);
+    copy.what = s->body.what;
+    msg_words_copy(copy.word, s->body.word);
     slot_ack(s);
     kind->fn(&in);
 }
@@ -25,17 +26,16 @@ static NOINLINE void run_copied(struct msg_inbox *box, struct msg_slot *s, cpu_t
 static ALWAYS_INLINE void run_line(struct msg_inbox *box, enum msg_class class, u64 from)
 {
     struct msg_slot *s = (struct msg_slot *)((char *)box->slot + from * sizeof(struct msg_slot));
-    u64 what = s->what;
-    if (unlikely(!what)) /* our own bit: a bare doorbell, served by the hooks */
+    u32 what = (u32)s->body.what; /* all but the tag */
+    if (unlikely(!what))          /* our own bit: a bare doorbell, served by the hooks */
         return;
     DEBUG_ASSERT(slot_posted(s) - atomic_load_relaxed(&s->acked) == 1, "a pending bit means one message");
     if (what & MSG_ASYNC) {
         run_copied(box, s, (cpu_t)from);
     } else {
-        const struct msg_kind *kind =
-            (const struct msg_kind *)(class == MSG_CLASS_NMI ? what & ~SLOT_FLAGS_MASK : what);
+        const struct msg_kind *kind = class == MSG_CLASS_NMI ? slot_kind(what) : slot_kind_unflagged(what);
         atomic_store_relaxed(&box->own.running, kind);
-        struct msg_in in = {.word = s->word, .slot = s, .from = (cpu_t)from, .acked = false};
+        struct msg_in in = {.word = s->body.word, .slot = s, .from = (cpu_t)from, .acked = false};
         kind->fn(&in);
         if (likely(!in.acked))
             slot_ack(s);

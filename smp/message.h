@@ -33,7 +33,8 @@ _Static_assert((MSG_ASYNC | MSG_NMI) == SLOT_FLAGS_MASK, "the flags travel below
 
 /* What a message function gets. Interrupts off; IPI context, or NMI context for MSG_NMI. It must return. */
 struct msg_in {
-    const u64 *word; /* MSG_WORDS payload words; of a synchronous message not to be read after msg_ack */
+    const u64 *
+        word; /* MSG_WORDS payload words, in a struct msg_body; of a synchronous message not to be read after msg_ack */
     struct msg_slot *slot; /* NULL when a CPU called itself */
     cpu_t from;
     bool acked;
@@ -50,8 +51,15 @@ TABLE_DECLARE(msg_kind, struct msg_kind);
 struct msg {
     const struct msg_kind *kind;
     u32 flags; /* enum msg_flags */
+    u32 tag;   /* 32 bits more, for kinds whose 48 bytes are all somebody else's: msg_tag; most leave it 0 */
     u64 word[MSG_WORDS];
 };
+
+/* The tag of the message; to be read where in->word may be. */
+static ALWAYS_INLINE u32 msg_tag(const struct msg_in *in)
+{
+    return slot_tag(container_of(in->word, const struct msg_body, word)->what);
+}
 
 /* In a message function: acknowledges now, and gives the line back to the sender. Idempotent; of no effect in an
  * asynchronous message, which has been acknowledged. */

@@ -63,7 +63,7 @@ static ALWAYS_INLINE u64 *msg_pending_at(cpu_t to, u32 flags)
 /* After slot_claim. */
 static ALWAYS_INLINE void msg_post_claimed(cpu_t to, struct msg_slot *s, const struct msg *m)
 {
-    slot_fill(s, (u64)m->kind + m->flags, m->word);
+    slot_fill(s, slot_what(m->kind, m->flags, m->tag), m->word);
     counter_inc(msg_sent);
     if (likely(inbox_publish(msg_pending_at(to, m->flags), this_cpu(msg_self).bit))) {
         if (m->flags & MSG_NMI)
@@ -134,7 +134,7 @@ static ALWAYS_INLINE u64 msg_post_word(u64 set, const struct msg *m)
             struct msg copy = *m;
             return msg_post_rest(set, todo, false, &copy);
         }
-        slot_fill(s, (u64)m->kind + m->flags, m->word);
+        slot_fill(s, slot_what(m->kind, m->flags, m->tag), m->word);
         counter_inc(msg_sent);
         if (unlikely(!inbox_publish((u64 *)(box + pending_offset), this_cpu(msg_self).bit))) {
             struct msg copy = *m;

@@ -34,7 +34,9 @@ COLD err_t msg_post_slow(cpu_t to, const struct msg *m)
 /* A CPU that calls itself: no line, no interrupt, the same rules for the function. */
 static COLD void run_here(const struct msg *m)
 {
-    struct msg_in in = {.word = m->word, .slot = NULL, .from = cpu_self(), .acked = true};
+    struct msg_body body = {.what = slot_what(m->kind, m->flags, m->tag)};
+    msg_words_copy(body.word, m->word);
+    struct msg_in in = {.word = body.word, .slot = NULL, .from = cpu_self(), .acked = true};
     bool was_on = irq_save();
     counter_inc(msg_ran_here);
     m->kind->fn(&in);
@@ -92,7 +94,7 @@ static struct filled fill_word(u32 w, u64 set, u64 todo, bool published, const s
                 f.ring &= ~bit;
                 continue;
             }
-            slot_fill(s, (u64)m->kind + m->flags, m->word);
+            slot_fill(s, slot_what(m->kind, m->flags, m->tag), m->word);
             counter_inc(msg_sent);
             if (inbox_publish(msg_pending_at(to, m->flags), this_cpu(msg_self).bit))
                 continue;

@@ -19,16 +19,20 @@
 #include "lib/x86/bits.h"
 #include "lib/x86/local.h"
 
-#define MSG_WORDS 6u /* 48 bytes: a cache line less the two counters and the kind */
+#define MSG_WORDS 6u /* 48 bytes: a cache line less the two counters, the kind and the tag */
 
 /* The low bits of `what`, below the kind's address: a kind is 8-byte aligned (asserted in smp/message.h). */
 #define SLOT_FLAGS_MASK 3ull
 
+struct msg_body {
+    u64 what; /* slot_what: kind, flags, tag; 0 in a line that was never used */
+    u64 word[MSG_WORDS];
+};
+
 struct msg_slot {
     u32 posted; /* messages that the sender has put here, modulo 2^32; the sender's CPU writes it */
     u32 acked; /* messages acknowledged; the receiver's CPU writes it. posted - acked: 0 free, 1 busy, else closed */
-    u64 what; /* struct msg_kind address + flags; 0 in a line that was never used */
-    u64 word[MSG_WORDS];
+    struct msg_body body;
 } CACHE_ALIGNED;
 _Static_assert(sizeof(struct msg_slot) == CACHE_LINE_SIZE, "a message is one cache line");
 
@@ -50,13 +54,48 @@ struct msg_inbox {
 };
 _Static_assert(sizeof(struct msg_inbox) == 3 * CACHE_LINE_SIZE, "the lines start at a cache line");
 
+/* Kinds lie in the kernel's image, so the upper half of a kind's address is all ones and says nothing: there the tag
+ * travels, inverted. A tag of 0 leaves the address as it is, one constant for the compiler; and the lower half alone,
+ * sign-extended by the load, is the address again. On the host the image may be anywhere: there the lower half is the
+ * distance from where the program begins. */
+#ifdef VOLLEY_HOST
+extern const char __executable_start[]; /* by the linker */
+#define SLOT_KIND_BASE ((u64)__executable_start)
+#else
+#define SLOT_KIND_BASE 0ull
+#endif
+
+static ALWAYS_INLINE u64 slot_what(const void *kind, u32 flags, u32 tag)
+{
+    u64 address = (u64)kind - SLOT_KIND_BASE;
+#ifdef VOLLEY_HOST
+    address |= ~0ull << 32;
+#endif
+    return (address + flags) ^ (u64)tag << 32;
+}
+
+/* From the lower half alone. Where all flags are known to be clear the compiler may be told so. */
+static ALWAYS_INLINE const void *slot_kind(u32 what)
+{
+    return (const void *)(SLOT_KIND_BASE + ((u64)(s64)(s32)what & ~SLOT_FLAGS_MASK));
+}
+static ALWAYS_INLINE const void *slot_kind_unflagged(u32 what)
+{
+    return (const void *)(SLOT_KIND_BASE + (u64)(s64)(s32)what);
+}
+
+static ALWAYS_INLINE u32 slot_tag(u64 what)
+{
+    return ~(u32)(what >> 32);
+}
+
 /* A line starts closed: no sender can claim it until slot_open, so that the hot path needs no test whether the
  * receiver is online, nor whether it is the sender itself: such a line is simply never free. */
 static inline void slot_init_closed(struct msg_slot *s)
 {
     s->posted = ~0u;
     s->acked = 0;
-    s->what = 0;
+    s->body.what = 0;
 }
 
 static inline bool slot_is_closed(const struct msg_slot *s)
@@ -98,8 +137,8 @@ static ALWAYS_INLINE void msg_words_copy(u64 *to, const u64 *from)
 /* After slot_claim. Plain stores: until inbox_publish nobody else looks at the line. */
 static ALWAYS_INLINE void slot_fill(struct msg_slot *s, u64 what, const u64 *word)
 {
-    s->what = what;
-    msg_words_copy(s->word, word);
+    s->body.what = what;
+    msg_words_copy(s->body.word, word);
 }
 
 /* Sender: announces the filled line. True if the pending word was empty: then it is up to the caller to ring;

@@ -37,12 +37,12 @@ static bool is_taken(cpu_t to, u32 flags)
 
 static COLD void report(cpu_t to, const struct msg_slot *s, const struct msg_watch *w)
 {
-    const struct msg_kind *kind = (const struct msg_kind *)(s->what & ~SLOT_FLAGS_MASK);
+    const struct msg_kind *kind = slot_kind((u32)s->body.what);
     counter_inc(msg_watchdog_reports);
     log_error("message watchdog: CPU %u (APIC id %u) has not acknowledged '%s' from CPU %u for %llu ms", to,
               cpu_apic_id(to), kind_name(kind), cpu_self(), (unsigned long long)waited_ms(w));
     log_error("message watchdog: CPU %u %s; it runs %s", to,
-              is_taken(to, (u32)s->what)
+              is_taken(to, (u32)s->body.what)
                   ? "has taken the message from its inbox"
                   : "has not looked into its inbox (interrupts off, or a lost interrupt)",
               kind_name(msg_current(to)));
@@ -55,7 +55,7 @@ static COLD void ring_again(cpu_t to, const struct msg_slot *s, const struct msg
 {
     counter_inc(msg_rings_again);
     log_warn("message watchdog: ringing CPU %u again after %llu ms", to, (unsigned long long)waited_ms(w));
-    if (s->what & MSG_NMI)
+    if (s->body.what & MSG_NMI)
         msg_ring_nmi(to);
     else
         msg_ring(to);

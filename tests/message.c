@@ -5,6 +5,7 @@ static struct seen {
     u32 runs, more; /* runs is the last to be written */
     cpu_t on, from;
     u64 word[MSG_WORDS];
+    u32 tag;
     bool in_irq, irqs_on, own_line;
     const struct msg_kind *current;
 } seen[2]; /* by kind */
@@ -16,9 +17,10 @@ static void look(struct msg_in *in, struct seen *s)
     s->from = in->from;
     for (u32 i = 0; i < MSG_WORDS; i++)
         s->word[i] = in->word[i];
+    s->tag = msg_tag(in);
     s->in_irq = context_is_irq();
     s->irqs_on = irq_enabled();
-    s->own_line = in->slot && in->word == in->slot->word;
+    s->own_line = in->slot && in->word == in->slot->body.word;
     s->current = msg_current(cpu_self());
     set_u32(&s->runs, s->runs + 1);
 }
@@ -39,10 +41,10 @@ static void look_after_gate(struct msg_in *in)
 }
 static void ack_then_gate(struct msg_in *in)
 {
-    u64 copy[MSG_WORDS];
-    msg_words_copy(copy, in->word);
+    struct msg_body copy = {.what = in->slot->body.what};
+    msg_words_copy(copy.word, in->word);
     msg_ack(in);
-    in->word = copy;
+    in->word = copy.word;
     look_after_gate(in);
 }
 MSG_KIND(test_first, look_first);
@@ -52,7 +54,10 @@ MSG_KIND(test_acks_itself, ack_then_gate);
 
 static struct msg numbered(const struct msg_kind *kind, u32 flags, u64 n)
 {
-    return (struct msg){.kind = kind, .flags = flags, .word = {n, n << 8, n << 16, n << 24, n << 32, ~n}};
+    return (struct msg){.kind = kind,
+                        .flags = flags,
+                        .tag = (u32)n << 28 | (u32)~n >> 4, /* at times 0 above or below, never the same */
+                        .word = {n, n << 8, n << 16, n << 24, n << 32, ~n}};
 }
 
 static bool is_numbered(const struct seen *s, u64 n)
@@ -61,7 +66,7 @@ static bool is_numbered(const struct seen *s, u64 n)
     for (u32 i = 0; i < MSG_WORDS; i++)
         if (s->word[i] != m.word[i])
             return false;
-    return true;
+    return s->tag == m.tag;
 }
 
 static void fresh(void)

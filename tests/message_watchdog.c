@@ -86,7 +86,7 @@ static void message_lost_ring(struct test *t)
     /* A post whose interrupt is lost on the way: everything but the ring. */
     struct msg_slot *s = msg_slot_to(1);
     if (CHECK(t, slot_claim(s), "free")) {
-        slot_fill(s, (u64)m.kind + m.flags, m.word);
+        slot_fill(s, slot_what(m.kind, m.flags, m.tag), m.word);
         CHECK(t, inbox_publish(msg_pending_at(1, m.flags), this_cpu(msg_self).bit), "the inbox was empty");
         CHECK(t, msg_wait(1) == ERR_OK && runs == 2, "%u runs", runs);
     }

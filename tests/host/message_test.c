@@ -18,6 +18,7 @@
 static struct ran {
     cpu_t on, from;
     u64 word[MSG_WORDS];
+    u32 tag;
     bool line_free; /* while the function ran */
     const struct msg_kind *current;
 } ran[64];
@@ -35,6 +36,7 @@ static void note(struct msg_in *in)
     struct ran *r = &ran[ran_count++ % ARRAY_SIZE(ran)];
     *r = (struct ran){.on = host_cpu(), .from = in->from, .current = msg_current(host_cpu())};
     r->line_free = in->slot && atomic_load_relaxed(&in->slot->acked) == slot_posted(in->slot);
+    r->tag = msg_tag(in);
     memcpy(r->word, in->word, sizeof(r->word));
 }
 static void note_other(struct msg_in *in)
@@ -43,11 +45,11 @@ static void note_other(struct msg_in *in)
 }
 static void note_own_ack(struct msg_in *in)
 {
-    u64 copy[MSG_WORDS];
-    msg_words_copy(copy, in->word);
+    struct msg_body copy = {.what = in->slot->body.what};
+    msg_words_copy(copy.word, in->word);
     msg_ack(in);
     msg_ack(in); /* idempotent */
-    in->word = copy;
+    in->word = copy.word;
     note(in);
 }
 
@@ -160,6 +162,29 @@ HOST_TEST(sync_is_acknowledged_after_the_function_async_before)
     HOST_CHECK(msg_post(1, &m) == ERR_OK && interrupt(1), "rung");
     HOST_CHECK(ran[2].line_free && ran[2].word[0] == 10, "its own acknowledgement, while it runs");
     HOST_CHECK(!interrupt(1), "no further interrupt");
+}
+
+HOST_TEST(tag_travels_beside_kind_and_flags)
+{
+    static const u32 tags[] = {0, 1, 0x7fffffff, 0x80000000, 0xdeadbeef, ~0u};
+    for (u32 i = 0; i < ARRAY_SIZE(tags); i++)
+        for (u32 flags = 0; flags <= SLOT_FLAGS_MASK; flags++) {
+            u64 what = slot_what(&note_kind, flags, tags[i]);
+            HOST_CHECK(slot_kind((u32)what) == &note_kind && slot_tag(what) == tags[i],
+                       "tag %x, flags %u: %lx", tags[i], flags, what);
+            HOST_CHECK((what & SLOT_FLAGS_MASK) == flags && (u32)what != 0, "tag %x, flags %u", tags[i],
+                       flags);
+        }
+    fresh();
+    for (u32 i = 0; i < ARRAY_SIZE(tags); i++)
+        for (cpu_t to = 0; to < 2; to++) { /* 0: to itself */
+            struct msg m = numbered(i & 1 ? MSG_SYNC : MSG_ASYNC, i);
+            m.tag = tags[i];
+            ran_count = 0;
+            HOST_CHECK(msg_send(to, &m) == ERR_OK && (to == 0 || interrupt(to)), "sent");
+            HOST_CHECK(ran_count == 1 && ran[0].tag == tags[i] && ran[0].word[5] == i + 5,
+                       "tag %x to CPU %u: %x", tags[i], to, ran[0].tag);
+        }
 }
 
 HOST_TEST(full_line_refuses_and_changes_nothing)

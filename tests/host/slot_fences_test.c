@@ -62,13 +62,13 @@ static void *receiver(void *arg)
             continue;
         }
         got++;
-        if (slot.what & 1) {
+        if (slot.body.what & 1) {
             u64 copy[MSG_WORDS];
-            msg_words_copy(copy, slot.word);
+            msg_words_copy(copy, slot.body.word);
             slot_ack(&slot);
             sum += copy[0] + copy[5];
         } else {
-            results += slot.word[0];
+            results += slot.body.word[0];
             slot_ack(&slot);
         }
     }

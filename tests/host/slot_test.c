@@ -112,7 +112,7 @@ static void post_from_handler(void)
 static void receive(struct msg_in *in)
 {
     check(in);
-    if (in->word == in->slot->word) /* in place: synchronous */
+    if (in->word == in->slot->body.word) /* in place: synchronous */
         state[in->from].answer[host_cpu()] = in->word[0];
     else if (in->word[1] == FROM_THREAD && in->word[0] % 3 == 0)
         post_from_handler();
