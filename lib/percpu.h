@@ -30,8 +30,13 @@ static inline cpu_t cpu_self(void)
 
 #else
 
-#define PERCPU(type, name)         __attribute__((section(".percpu"), used)) type name
-#define DECLARE_PERCPU(type, name) extern __attribute__((section(".percpu"))) type name
+#define PERCPU(type, name)               __attribute__((section(".percpu"), used)) type name
+#define DECLARE_PERCPU(type, name)       extern __attribute__((section(".percpu"))) type name
+
+/* The same beside the head, in the page that ring 3's roots map too when page-table isolation is on (kernel/pti.c): for what
+ * the CPU and the entry paths need before the kernel's root is loaded. */
+#define PERCPU_ENTRY(type, name)         __attribute__((section(".percpu.entry"), used)) type name
+#define DECLARE_PERCPU_ENTRY(type, name) extern __attribute__((section(".percpu.entry"))) type name
 
 /* The part that assembly knows, at offset 0. tools/asm-offsets generates the numbers for NASM from this struct. */
 struct percpu_head {
@@ -55,9 +60,9 @@ extern const char percpu_image_start[], percpu_image_end[]; /* linker.ld: the in
 extern const char percpu_size[];                            /* linker.ld: its size, as an address */
 extern char percpu_boot[]; /* linker.ld: CPU 0's block until it gets its own */
 
-#define this_cpu(name)             (*(__typeof__(name) __seg_gs *)(uintptr_t) & (name))
-#define this_cpu_ptr(name)         ((__typeof__(name) *)(this_cpu(percpu_head.self) + (uintptr_t) & (name)))
-#define per_cpu(name, cpu)         (*(__typeof__(name) *)(percpu_base[cpu] + (uintptr_t) & (name)))
+#define this_cpu(name)                   (*(__typeof__(name) __seg_gs *)(uintptr_t) & (name))
+#define this_cpu_ptr(name)               ((__typeof__(name) *)(this_cpu(percpu_head.self) + (uintptr_t) & (name)))
+#define per_cpu(name, cpu)               (*(__typeof__(name) *)(percpu_base[cpu] + (uintptr_t) & (name)))
 
 static ALWAYS_INLINE cpu_t cpu_self(void)
 {

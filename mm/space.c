@@ -19,10 +19,31 @@ struct space kernel_space;
 #define ROOT_ENTRIES      512u
 #define ROOT_KERNEL_FIRST 256u
 
+err_t space_charge(struct space *s, u64 n)
+{
+    u64 before = atomic_fetch_add(&s->frames, n);
+    if (likely(before + n <= s->frames_max))
+        return ERR_OK;
+    atomic_fetch_sub(&s->frames, n);
+    return ERR_NOMEM;
+}
+
+void space_uncharge(struct space *s, u64 n)
+{
+    u64 before = atomic_fetch_sub(&s->frames, n);
+    ASSERT(before >= n, "a space gives back no more frames than it was charged for");
+}
+
 static err_t table_alloc(struct pt_pool *pool, paddr_t *out)
 {
-    (void)pool;
-    return frame_alloc_zeroed(FRAME_OWNER_TABLE, out);
+    struct space *s = container_of(pool, struct space, pool);
+    err_t e = space_charge(s, 1);
+    if (e != ERR_OK)
+        return e;
+    e = frame_alloc_zeroed(FRAME_OWNER_TABLE, out);
+    if (e != ERR_OK)
+        space_uncharge(s, 1);
+    return e;
 }
 
 /* Called by the page-table code, with the space's lock held, for a table that it has just unlinked. */
@@ -36,8 +57,8 @@ static void table_retire(struct pt_pool *pool, paddr_t page)
 /* A table that no walker can have seen: there is nothing to wait for. */
 static void table_free(struct pt_pool *pool, paddr_t page)
 {
-    (void)pool;
     frame_free(page);
+    space_uncharge(container_of(pool, struct space, pool), 1);
 }
 
 /* Spaces that have been filled. Each numbers its changes from a start of its own, so that a request that arrives late, for a
@@ -54,8 +75,10 @@ static void space_fill(struct space *s, paddr_t root, struct tlb_cpu *cpu)
     s->pt.root = root;
     s->pt.pool = &s->pool;
     s->cpu = cpu;
+    s->id = atomic_fetch_add(&spaces_filled, 1) + 1;
     /* Above the 0 of the published words, so that a CPU that never loaded it has reached nothing. */
-    s->gen = atomic_fetch_add(&spaces_filled, 1) * GENERATIONS_EACH + 1;
+    s->gen = (s->id - 1) * GENERATIONS_EACH + 1;
+    s->frames_max = ~0ull;
 }
 
 err_t space_create(struct space **out)
@@ -123,6 +146,7 @@ void space_load(struct space *s)
         /* Step 11. The LOCKed set is the full fence.
          * orders: our bit in the mask before the read of the generation; pairs with: mm/ticket.c:ticket_close (LOCKed
          * increment, then the read of the mask); else: we could load an old generation while the initiator misses us. */
+        cpumask_set_atomic(&s->loaded, self);
         cpumask_set_atomic(&s->active, self);
         /* orders: this read before the load of CR3 that flushes; pairs with: the same increment; else: a change made after
          * the flush would be published as forgotten. */
@@ -138,9 +162,16 @@ void space_load(struct space *s)
     compiler_barrier();
     this_cpu(tlb_switching) = false;
     /* Step 12: only now, when the other root is loaded, may initiators stop telling us about the old one. */
-    if (old)
+    if (old) {
         cpumask_unset_atomic(&old->active, self);
+        cpumask_unset_atomic(&old->loaded, self);
+    }
     irq_restore(was_on);
+}
+
+void space_borrow(void)
+{
+    space_load(NULL);
 }
 
 bool space_fault_is_stale(vaddr_t va, bool write, bool exec, bool user)
@@ -176,6 +207,7 @@ void space_init_cpu(void)
     cpu_t self = cpu_self();
     /* As in space_load: bit first, then the generation, then the flush. Whatever this CPU cached while it came up, before
      * anyone knew of it, is forgotten here. */
+    cpumask_set_atomic(&kernel_space.loaded, self);
     cpumask_set_atomic(&kernel_space.active, self);
     /* orders: this read before the flush; pairs with: mm/ticket.c:ticket_close (LOCKed increment); else: a change made after
      * the flush would be published as forgotten. */

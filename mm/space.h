@@ -17,9 +17,13 @@ struct space {
     struct tlb_cpu *cpu;          /* [cpu_count()] */
     struct tlb_ticket *in_flight; /* changes that have not been released yet */
     struct tlb_ticket *at_work;   /* the ticket that the lock holder fills */
+    u64 id;                       /* never 0, never given to another space */
+    u64 frames;     /* of 4 KiB that it holds: owned memory and tables, parked ones until their release */
+    u64 frames_max; /* space_charge refuses more; ~0: no limit */
     /* Raised by every change that someone must forget; no two spaces share a number. */
     tlb_gen_t gen CACHE_ALIGNED;
-    cpumask_t active; /* CPUs that have it loaded: bit set before the load, cleared after the next one */
+    cpumask_t active; /* CPUs that run in it, and are told of every change; a subset of loaded */
+    cpumask_t loaded; /* CPUs whose root it is, lazy ones too; these are told when tables are freed */
 };
 
 extern struct space kernel_space;
@@ -44,7 +48,17 @@ struct pt_entry space_query(struct space *s, vaddr_t va);
 
 /* Makes s the running CPU's user half, or nothing with NULL (only the kernel half). THREAD or IRQ-OFF, preemption off. */
 void space_load(struct space *s);
+/* The CPU goes on with a thread that has no user half: it keeps the root, so that coming back is cheap, but is not told of leaf
+ * changes until space_load(the same space) has caught it up. Nothing may touch user memory meanwhile. Same contexts. */
+void space_borrow(void);
+/* Whose root this CPU has; NULL if the kernel's. It may only be borrowed. */
 struct space *space_loaded(void);
+
+/* Counts n more 4 KiB frames as held by s; ERR_NOMEM, and nothing counted, if that is above s->frames_max. Any context. Owned leaves
+ * and table pages are counted by the functions above, from their mapping until their ticket's release; callers count only what
+ * they add to the tables by themselves. */
+err_t space_charge(struct space *s, u64 n) MUST_CHECK;
+void space_uncharge(struct space *s, u64 n);
 
 /* Is the fault at va only a stale entry, the tables already allowing the access? Then forgets it here and returns true: the
  * access is to be retried. Interrupts off, any thread or IPI context. */

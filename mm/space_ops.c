@@ -94,6 +94,9 @@ err_t space_remap(struct space *s, vaddr_t va, paddr_t pa, enum pt_size size, u3
 {
     u64 bytes = 1ull << size;
     err_t e = IS_ALIGNED(va, bytes) && may_be_global(s, prot) ? check_range(s, va, va + bytes) : ERR_INVAL;
+    u64 owned = prot & PT_OWNED ? bytes / PAGE_SIZE : 0;
+    if (e == ERR_OK)
+        e = space_charge(s, owned);
     if (e != ERR_OK)
         return e;
 
@@ -105,6 +108,8 @@ err_t space_remap(struct space *s, vaddr_t va, paddr_t pa, enum pt_size size, u3
     struct pt_change change = {.leaves = e == ERR_OK, .narrowed = true, .stride = size};
     if (e == ERR_OK)
         collect(&c.visitor, va, size, old);
+    else
+        space_uncharge(s, owned);
     ticket_close(&t, e == ERR_OK ? TLB_FLUSHED : TLB_NONE, &change);
     return e;
 }
@@ -119,9 +124,16 @@ err_t space_map(struct space *s, vaddr_t va, paddr_t pa, u64 bytes, enum pt_size
     if (e != ERR_OK)
         return e;
 
+    u64 owned = prot & PT_OWNED ? bytes / PAGE_SIZE : 0;
+    e = space_charge(s, owned);
+    if (e != ERR_OK)
+        return e;
+
     struct tlb_ticket t;
     ticket_open(&t, s, va, va + bytes);
     e = pt_map_range(&s->pt, va, pa, bytes, max_size, prot);
+    if (e != ERR_OK)
+        space_uncharge(s, owned);
     /* Not present to present: whoever faults meanwhile walks again. */
     ticket_close(&t, TLB_NONE, NULL);
     return e;

@@ -86,13 +86,18 @@ void ticket_park_table(struct tlb_ticket *t, paddr_t p)
     park(&t->parked_tables, f, p);
 }
 
-static void free_list(u32 *list)
+/* Returns how many frames of 4 KiB that were. */
+static u64 free_list(u32 *list)
 {
+    u64 frames = 0;
     while (*list != TICKET_NO_FRAME) {
         paddr_t p = PADDR((u64)*list << PAGE_SHIFT);
-        *list = frame_of(p)->next;
+        struct frame *f = frame_of(p);
+        *list = f->next;
+        frames += 1u << f->order;
         frame_free(p);
     }
+    return frames;
 }
 
 static bool has_reached(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
@@ -158,8 +163,9 @@ static void release(struct tlb_ticket *t)
     *at = t->in_flight_next;
     spin_unlock(&s->lock);
 
-    free_list(&t->parked_frames);
-    free_list(&t->parked_tables);
+    u64 freed = free_list(&t->parked_frames) + free_list(&t->parked_tables);
+    if (freed)
+        space_uncharge(s, freed);
 }
 
 /* Rounds what the change touched to one contiguous run of pages of its smallest size. */

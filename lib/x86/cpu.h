@@ -124,6 +124,11 @@ static ALWAYS_INLINE u64 cr2_read(void)
     return v;
 }
 
+static ALWAYS_INLINE void cr2_write(u64 v)
+{
+    __asm__ volatile("mov %0, %%cr2" ::"r"(v) : "memory");
+}
+
 static ALWAYS_INLINE void out8(u16 port, u8 v)
 {
     __asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(port) : "memory");
