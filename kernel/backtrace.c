@@ -12,10 +12,10 @@
 
 #define CR3_ADDRESS 0x000ffffffffff000ull
 
-/* Return addresses of the entry paths' calls into C (trap_entry.asm). What lies above such a call on the stack is no
+/* Return addresses of the entry paths' calls into C (trap_entry.asm, syscall_entry.asm). What lies above such a call on the stack is no
  * frame of a function but what the entry path has saved. */
-extern const char trap_dispatch_return[], trap_paranoid_return[], trap_message_return[],
-    trap_message_user_return[];
+extern const char trap_interrupt_return[], trap_exception_return[], trap_paranoid_return[],
+    trap_message_return[], trap_message_user_return[], syscall_dispatch_return[];
 
 /* Recursion is listed once, but each of its frames has to be walked: enough for two full stacks of the smallest
  * frames. Interrupts can form a circle of frames on a broken stack, and that has to end. */
@@ -95,7 +95,8 @@ static bool is_message_return(u64 ret)
 
 static bool is_entry_return(u64 ret)
 {
-    return ret == (u64)trap_dispatch_return || ret == (u64)trap_paranoid_return || is_message_return(ret);
+    return ret == (u64)trap_interrupt_return || ret == (u64)trap_exception_return ||
+           ret == (u64)trap_paranoid_return || ret == (u64)syscall_dispatch_return || is_message_return(ret);
 }
 
 /* The interrupted place behind an entry path's call; `saved`: what the path has pushed; rbp: the interrupted code's. */

@@ -18,13 +18,15 @@
 #define CR4_OSFXSR     (1ull << 9)
 #define CR4_OSXMMEXCPT (1ull << 10)
 #define CR4_UMIP       (1ull << 11)
+#define CR4_OSXSAVE    (1ull << 18)
 #define CR4_SMEP       (1ull << 20)
 #define CR4_SMAP       (1ull << 21)
-/* Left off: PCIDE until spaces have identifiers; FSGSBASE, because the NMI entry tells the kernel's GS base from ring
- * 3's by its sign (trap_entry.asm); OSXSAVE, because nobody switches vector state; LA57, CET, PKE, because firmware
- * may have left them on. */
+/* Left off: FSGSBASE, because the NMI entry tells the kernel's GS base from ring 3's by its sign (trap_entry.asm), and with it
+ * ring 3 could write its own base; TSD, because ring 3 may read the time; PCE; LA57, CET, PKE, because firmware may have left
+ * them on. */
 
 #define MSR_EFER 0xc0000080u
+#define EFER_SCE (1ull << 0) /* SYSCALL exists */
 #define EFER_LME (1ull << 8)
 #define EFER_LMA (1ull << 10)
 #define EFER_NXE (1ull << 11)
@@ -41,10 +43,11 @@ struct control_registers features_control_registers(void)
     cr4 |= features.umip ? CR4_UMIP : 0;
     cr4 |= features.smep ? CR4_SMEP : 0;
     cr4 |= features.smap ? CR4_SMAP : 0;
+    cr4 |= features.xsave ? CR4_OSXSAVE : 0; /* XCR0: kernel/fpu.c */
     return (struct control_registers){
         .cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG,
         .cr4 = cr4,
-        .efer = EFER_LME | EFER_LMA | EFER_NXE,
+        .efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE,
         .pat = PAT_VALUE,
     };
 }

@@ -1,9 +1,10 @@
-/* Exceptions. A page fault is offered to mm's hook, then any exception to the exception table; what is left is a
- * panic. */
+/* Exceptions, in the context of what they interrupted. A page fault is offered to mm's hook. What is left of ring 3, or of a
+ * copy to or from its memory, goes to its process; what is left of the kernel to the exception table, and then it is a panic. */
 #include "kernel/exception.h"
 
 #include "kernel/backtrace.h"
 #include "kernel/panic.h"
+#include "kernel/uaccess.h"
 #include "lib/context.h"
 #include "lib/counter.h"
 #include "lib/image.h"
@@ -15,8 +16,12 @@ COUNTER(trap_fixups, "faults that an exception table entry expected");
 COUNTER(trap_page_faults, "page faults");
 
 bool (*trap_page_fault_hook)(struct trap_frame *f, vaddr_t address);
+bool process_fault(struct trap_frame *f, vaddr_t address) __attribute__((weak));
+bool (*trap_user_fault_hook)(struct trap_frame *f, vaddr_t address) = process_fault;
 
 void double_fault_handle(struct trap_frame *f); /* called by trap_entry.asm */
+void debug_in_kernel(struct trap_frame *f);     /* the same */
+extern const char syscall_entry[];
 
 const char *trap_name(u64 vector)
 {
@@ -84,7 +89,7 @@ static bool fix(struct trap_frame *f, u64 key, u64 popped)
 
 bool trap_fix(struct trap_frame *f)
 {
-    ASSERT(!context_is_nmi(), "an exception inside an NMI would let the next NMI in when it returns");
+    ASSERT(!context_is_nmi(), "an exception inside an NMI is peek_user's or a panic");
     if (fix(f, f->rip, 0))
         return true;
     bool fetch = f->vector == EXC_PAGE_FAULT
@@ -106,22 +111,68 @@ static NORETURN void page_fault_panic(struct trap_frame *f, vaddr_t address)
     panic_trap(f, what);
 }
 
+static bool is_in(const struct trap_frame *f, const void *start, const void *end)
+{
+    return f->rip >= (u64)start && f->rip < (u64)end;
+}
+
+/* May wait, allocate, and end the thread: interrupts are on, and irq_depth has not been raised. */
+static bool user_fault(struct trap_frame *f, vaddr_t address)
+{
+    irq_enable();
+    bool again = trap_user_fault_hook && trap_user_fault_hook(f, address);
+    irq_disable();
+    return again;
+}
+
+static COLD void from_kernel(struct trap_frame *f, vaddr_t address)
+{
+    bool page_fault = f->vector == EXC_PAGE_FAULT;
+    /* Given up at once, wherever it is: also in an NMI handler, to which it returns without IRET (trap_entry.asm). */
+    if (page_fault && is_in(f, uaccess_peek, uaccess_peek_end) && fix(f, f->rip, 0))
+        return;
+    if (context_is_nmi())
+        panic_trap(f, "exception inside an NMI, double-fault or machine-check handler");
+    if (page_fault) {
+        if (trap_page_fault_hook && trap_page_fault_hook(f, address))
+            return;
+        /* The kernel's side of a copy must be there: a fault on that is the kernel's own. */
+        if (is_in(f, uaccess_copy, uaccess_copy_end)) {
+            if (address >= USER_END)
+                page_fault_panic(f, address);
+            if (user_fault(f, address))
+                return;
+        }
+    }
+    if (trap_fix(f))
+        return;
+    if (page_fault)
+        page_fault_panic(f, address);
+    panic_trap(f, "exception in the kernel");
+}
+
 void exception_handle(struct trap_frame *f)
 {
     /* First of all, because the next page fault overwrites it. */
     vaddr_t address = f->vector == EXC_PAGE_FAULT ? cr2_read() : 0;
-    if (context_is_nmi())
-        panic_trap(f, "exception inside an NMI, double-fault or machine-check handler");
-    if (f->vector == EXC_PAGE_FAULT) {
-        counter_inc(trap_page_faults);
-        if (trap_page_fault_hook && trap_page_fault_hook(f, address))
-            return;
-    }
-    if (trap_fix(f))
-        return;
     if (f->vector == EXC_PAGE_FAULT)
-        page_fault_panic(f, address);
-    panic_trap(f, "exception in the kernel");
+        counter_inc(trap_page_faults);
+    if (unlikely(!trap_is_user(f))) {
+        from_kernel(f, address);
+        return;
+    }
+    if (f->vector == EXC_PAGE_FAULT && trap_page_fault_hook && trap_page_fault_hook(f, address))
+        return;
+    if (!user_fault(f, address))
+        panic_trap(f, "exception in ring 3, and nobody ended the thread");
+}
+
+/* One there is: ring 3's single step over SYSCALL, where the machine delivers it behind the instruction although that has
+ * cleared TF (Bochs does). It is before SWAPGS, on ring 3's stack pointer. TF is in R11 and goes back with it. */
+void debug_in_kernel(struct trap_frame *f)
+{
+    if (f->rip != (u64)syscall_entry)
+        panic_trap(f, "the kernel sets neither TF nor breakpoint registers");
 }
 
 /* Mostly: the stack ran into its guard page, and the page fault had nowhere to push its frame. CR2 tells where. */

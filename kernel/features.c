@@ -53,7 +53,7 @@ PARAM(smap, "smap", "smap=on|off  the kernel cannot touch user pages unawares (d
 
 /* ---- comparison ---- */
 
-/* What the kernel may come to rely on, once `features` has it: not la57, xsave or fsgsbase, which it never turns on. */
+/* What the kernel may come to rely on, once `features` has it: not la57 or fsgsbase, which it never turns on. */
 #define FEATURE(name_)                                                                                       \
     {                                                                                                        \
         .name = #name_, .offset = offsetof(struct cpu_features, name_)                                       \
@@ -64,7 +64,7 @@ static const struct feature {
 } relied_on[] = {
     FEATURE(x2apic), FEATURE(nx),           FEATURE(pge),           FEATURE(page_1g), FEATURE(pcid),
     FEATURE(smep),   FEATURE(smap),         FEATURE(umip),          FEATURE(invpcid), FEATURE(mwait),
-    FEATURE(rdtscp), FEATURE(tsc_deadline), FEATURE(invariant_tsc),
+    FEATURE(rdtscp), FEATURE(tsc_deadline), FEATURE(invariant_tsc), FEATURE(xsave),
 };
 
 static bool has(const struct cpu_features *f, const struct feature *what)
@@ -109,6 +109,7 @@ static void require(void)
         {1, 5, "MSR"},
         {1, 7, "MCE"},
         {1, 16, "PAT"},
+        {0x80000001u, 11, "SYSCALL"},
         {0x80000001u, 20, "NX (firmware setup may have it off, as \"execute disable\")"},
         {0x80000001u, 29, "long mode"},
     };
@@ -148,7 +149,7 @@ void features_init(void)
     features.smap = features.smap && wanted.smap;
     decided = true;
     if (features.smap)
-        idt_use_clac();
+        idt_use_smap();
     log_features();
 }
 

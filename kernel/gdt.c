@@ -2,10 +2,12 @@
 #include "kernel/gdt.h"
 
 #include "lib/assert.h"
+#include "lib/patch.h"
 #include "lib/string.h"
 #include "lib/x86/desc.h"
 
-PERCPU(struct cpu_segments, cpu_segments);
+PERCPU_ENTRY(struct cpu_segments, cpu_segments);
+PERCPU_ENTRY(struct trap_entry_stack, trap_entry_stack);
 
 /* Descriptors with the accessed bit already set, so that loading them writes nothing (SDM volume 3A, section 3.4.5). In
  * 64-bit mode base and limit of code and data segments are ignored; L marks 64-bit code. */
@@ -26,6 +28,7 @@ void gdt_init_cpu(const struct trap_stacks *s)
 
     struct tss tss;
     memset(&tss, 0, sizeof(tss));
+    tss.rsp[0] = patch_on[PATCH_PTI] ? (u64)(this_cpu_ptr(trap_entry_stack) + 1) : seg->tss.rsp[0];
     tss.ist[IST_NMI - 1] = s->nmi;
     tss.ist[IST_DOUBLE_FAULT - 1] = s->double_fault;
     tss.ist[IST_MACHINE_CHECK - 1] = s->machine_check;
@@ -45,4 +48,11 @@ void gdt_init_cpu(const struct trap_stacks *s)
     segments_load(SEL_KERNEL_CODE, SEL_KERNEL_DATA);
     lldt(0);
     ltr(SEL_TSS);
+}
+
+void trap_set_kernel_stack(u64 top)
+{
+    this_cpu(percpu_head.kernel_stack) = top;
+    if (!patch_enabled(PATCH_PTI))
+        this_cpu(cpu_segments.tss.rsp[0]) = top;
 }

@@ -17,7 +17,11 @@ enum selector {
 
 /* Interrupt stack table entries. These three cannot trust the stack that they interrupt: an NMI can come between
  * SYSCALL and the change of stacks, a double fault mostly means that there is no stack left, a machine check can be
- * both. */
+ * both.
+ *
+ * A debug exception shares the double fault's. From ring 3 it goes on to the thread's stack at once (trap_entry.asm). In the
+ * kernel it is a panic, but at the first instruction of the SYSCALL entry: ring 3 can bring one about there, on its own stack
+ * pointer, by TF on some machines and by MOV SS before SYSCALL on others (CVE-2018-8897). */
 enum ist { IST_NONE, IST_NMI, IST_DOUBLE_FAULT, IST_MACHINE_CHECK };
 
 /* 64-bit TSS: SDM volume 3A, figure 7-11. */
@@ -35,7 +39,14 @@ struct cpu_segments {
     u64 gdt[7];
     struct tss tss;
 };
-DECLARE_PERCPU(struct cpu_segments, cpu_segments);
+DECLARE_PERCPU_ENTRY(struct cpu_segments, cpu_segments);
+
+/* pti=on: TSS.RSP0. Holds what the CPU pushes from ring 3, and what the entry paths put there before the kernel's root is
+ * loaded, or after ring 3's is (entry.inc, trap_entry.asm): 9 words at most. */
+struct trap_entry_stack {
+    u8 bytes[TRAP_ENTRY_STACK_SIZE];
+} __attribute__((aligned(16)));
+DECLARE_PERCPU_ENTRY(struct trap_entry_stack, trap_entry_stack);
 
 /* Builds this CPU's GDT and TSS in its current per-CPU block and loads them. Interrupts off; an NMI in between still
  * finds the old tables, whole. */

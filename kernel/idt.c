@@ -4,6 +4,7 @@
 #include "apic/vectors.h"
 #include "kernel/gdt.h"
 #include "kernel/text.h"
+#include "lib/image.h"
 #include "lib/x86/desc.h"
 
 /* 64-bit gate: SDM volume 3A, figure 6-8. */
@@ -16,10 +17,10 @@ struct gate {
 _Static_assert(sizeof(struct gate) == 16, "as the CPU reads it");
 
 #define GATE_INTERRUPT 0x8eu /* present, ring 0, 64-bit interrupt gate: the CPU clears IF */
+#define GATE_RING3     0x60u /* its DPL: INT n of ring 3 may use it too */
 #define STUB_SIZE      16u   /* trap_entry.asm pads each stub to this */
 
 extern const char trap_stubs[], trap_entry_message[], trap_entry_raw[];
-extern const u64 trap_clac_sites[], trap_clac_sites_end[];
 
 static struct gate idt[256] __attribute__((aligned(PAGE_SIZE)));
 
@@ -41,12 +42,21 @@ static enum ist ist_of(u32 v)
     case VECTOR_NMI:
         return IST_NMI;
     case EXC_DOUBLE_FAULT:
+    case EXC_DEBUG:
         return IST_DOUBLE_FAULT;
     case EXC_MACHINE_CHECK:
         return IST_MACHINE_CHECK;
     default:
         return IST_NONE;
     }
+}
+
+/* DPL 3 for #BP alone, so that INT3 of ring 3 is reported as what it is. Otherwise INT n of ring 3 is #GP: no vector can be
+ * imitated. What the hardware raises, #DB by TF or INT1 too, does not ask the DPL (SDM volume 3A, section 6.12.1.2); INTO does
+ * not exist in 64-bit mode. */
+static u32 type_of(u32 v)
+{
+    return v == EXC_BREAKPOINT ? GATE_INTERRUPT | GATE_RING3 : GATE_INTERRUPT;
 }
 
 void idt_build(void)
@@ -59,7 +69,7 @@ void idt_build(void)
             .offset_high = (u32)(entry >> 32),
             .selector = SEL_KERNEL_CODE,
             .ist = (u8)ist_of(v),
-            .type = GATE_INTERRUPT,
+            .type = (u8)type_of(v),
         };
     }
 }
@@ -69,10 +79,11 @@ void idt_load(void)
     lidt(&(struct desc_pointer){sizeof(idt) - 1, (u64)idt});
 }
 
-void idt_use_clac(void)
+void idt_use_smap(void)
 {
-    static const u8 clac[] = {0x0f, 0x01, 0xca};
-    for (const u64 *site = trap_clac_sites; site < trap_clac_sites_end; site++)
-        text_write(*site, clac, sizeof(clac));
+    for (const u64(*site)[2] = smap_sites_start; site < smap_sites_end; site++) {
+        const u8 code[] = {0x0f, 0x01, (u8)(*site)[1]};
+        text_write((*site)[0], code, sizeof(code));
+    }
     cpu_serialize();
 }

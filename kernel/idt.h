@@ -7,5 +7,5 @@
 void idt_build(void);
 /* Each CPU: loads it. */
 void idt_load(void);
-/* Turns the entry paths' placeholders into CLAC. Boot CPU, once, before other CPUs run, where SMAP will be on. */
-void idt_use_clac(void);
+/* Turns the placeholders of entry.inc into STAC and CLAC. Boot CPU, once, before other CPUs run, where SMAP will be on. */
+void idt_use_smap(void);

@@ -9,6 +9,7 @@
 #include "kernel/machine.h"
 #include "kernel/page_fault.h"
 #include "kernel/power.h"
+#include "kernel/process.h"
 #include "kernel/shell.h"
 #include "kernel/start_cpus.h"
 #include "kernel/trap.h"
@@ -62,6 +63,7 @@ NORETURN void kmain(const struct boot_info *boot)
     frame_init(boot);             /* memory that is free */
     kmap_init(boot);              /* the final kernel tables: no identity map, W^X */
     page_fault_init();            /* stale entries are explained from here on */
+    process_init(boot);           /* the programs among the boot modules; faults of ring 3 */
     acpi_parse(boot, map_firmware_table, &acpi);
     log_notes("ACPI", acpi.notes, acpi.note_count);
     power_init(&acpi);

@@ -7,9 +7,12 @@
  *
  *   - the stack is the CPU's own and mapped; code, per-CPU data and message lines are kernel mappings, which are
  *     never taken away; user memory is only touched after nmi_user_access_ok();
- *   - no access that needs the exception table (asserted in trap_fix), no breakpoint, no lock, no log, no wait;
- *   - kernel/exception.c makes a panic of any exception while nmi_depth is raised, and a panic does not return;
+ *   - no access that needs the exception table but peek_user (kernel/uaccess.h), no breakpoint, no lock, no log, no wait;
+ *   - a page fault in peek_user returns without IRET (trap_entry.asm, trap_return_without_iret);
+ *   - kernel/exception.c makes a panic of any other exception while nmi_depth is raised, and a panic does not return;
  *   - the entry path returns with interrupts off and by IRETQ to kernel code or to ring 3, both of them valid.
+ *
+ * CR2 is kept, because the NMI may come between a page fault and its handler's first instructions.
  *
  * An NMI may also hit a CPU in its double-fault or machine-check handler, which have stacks of their own: nmi_depth
  * is 2 then. */
@@ -67,8 +70,11 @@ void nmi_handle(struct trap_frame *f)
     ASSERT(!this_cpu(nmi_running), "an NMI came inside an NMI: something executed IRET in the handler");
     this_cpu(nmi_running) = true;
     counter_inc(nmi_taken);
+    vaddr_t fault = cr2_read();
     if (!handle_known(f))
         note_unowned(f);
+    if (unlikely(cr2_read() != fault)) /* a write is serialising, a read is not */
+        cr2_write(fault);
     this_cpu(nmi_running) = false;
 }
 

@@ -7,11 +7,7 @@
 
 global safe_read_u64, safe_write_u64, safe_call, safe_rdmsr, safe_wrmsr
 
-%macro MAY_FAULT 2              ; label of the instruction, label of the fixup
-[section .extable progbits alloc noexec nowrite align=8]
-    dq %1, %2
-__SECT__
-%endmacro
+%include "kernel/entry.inc"     ; MAY_FAULT
 
 section .text
 bits 64

@@ -2,7 +2,6 @@
 #include "kernel/trap.h"
 
 #include "apic/apic.h"
-#include "kernel/exception.h"
 #include "kernel/gdt.h"
 #include "kernel/idt.h"
 #include "kernel/nmi.h"
@@ -30,7 +29,7 @@ static u8 reported[256]; /* unexpected vectors are named once each */
 _Static_assert(MSR_X2APIC(APIC_REG_EOI) == 0x80b && APIC_REG_EOI == 0xb0,
                "trap_entry.asm has these numbers too");
 
-void trap_dispatch(struct trap_frame *f); /* called by trap_entry.asm */
+void trap_interrupt(struct trap_frame *f); /* called by trap_entry.asm */
 
 /* Built once, so that an interrupt costs a load and not a search. A wrong entry is a mistake in the build: the kernel
  * does not start with it. */
@@ -71,6 +70,7 @@ void trap_init_cpu(const struct trap_stacks *s)
 {
     gdt_init_cpu(s);
     idt_load();
+    syscall_init_cpu();
 }
 
 void trap_use_stacks(const struct trap_stacks *s)
@@ -89,8 +89,9 @@ static void unexpected(vector_t v)
         apic_eoi();
 }
 
-static void interrupt(vector_t v)
+void trap_interrupt(struct trap_frame *f)
 {
+    vector_t v = (vector_t)f->vector;
     const struct vector_handler *h = handlers[v];
     if (h)
         h->fn(v);
@@ -101,12 +102,4 @@ static void interrupt(vector_t v)
     else
         unexpected(v);
     nmi_report_deferred();
-}
-
-void trap_dispatch(struct trap_frame *f)
-{
-    if (f->vector < EXC_COUNT)
-        exception_handle(f);
-    else
-        interrupt((vector_t)f->vector);
 }

@@ -5,16 +5,23 @@
 #include "lib/table.h"
 #include "lib/types.h"
 
-/* What the entry stubs leave on the stack (kernel/trap_entry.asm; offsets by tools/asm-offsets). */
+/* What the entry stubs leave on the stack (kernel/trap_entry.asm; offsets by tools/asm-offsets). From ring 3 it is the top of
+ * the thread's kernel stack, whole for all but the message and the raw vector. */
 struct trap_frame {
     u64 r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
     u64 vector, error;
     u64 rip, cs, rflags, rsp, ss;
 };
 
+/* `vector` of the frame of a system call; its `error` is the call's number. */
+#define TRAP_SYSCALL          256u
+
+#define TRAP_ENTRY_STACK_SIZE 256u /* see kernel/gdt.h */
+
 /* The exceptions that code names (SDM volume 3A, table 6-1). */
 enum exception {
     EXC_DIVIDE_ERROR = 0,
+    EXC_DEBUG = 1,
     EXC_BREAKPOINT = 3,
     EXC_INVALID_OPCODE = 6,
     EXC_DOUBLE_FAULT = 8,
@@ -48,6 +55,28 @@ void trap_init_cpu(const struct trap_stacks *s);
  * and TSS lie in the per-CPU block. Interrupts off. */
 void trap_use_stacks(const struct trap_stacks *s);
 
+/* The stack on which ring 3 next enters the kernel on this CPU: its top, 16-byte aligned. At each switch of threads;
+ * interrupts off. */
+void trap_set_kernel_stack(u64 top);
+/* This CPU's registers for SYSCALL. Part of trap_init_cpu. */
+void syscall_init_cpu(void);
+
+/* To ring 3, with all registers from *f, which lies at the top of the thread's kernel stack. RIP lies below SYS_USER_END, CS
+ * and SS are ring 3's (kernel/gdt.h), RFLAGS has IF and nothing that ring 3 could not set itself: IRETQ must not fault, because
+ * that would be an exception of the kernel with ring 3's GS. Runs user_return_work first if there is any. THREAD or IRQ-OFF. */
+NORETURN void trap_user_enter(struct trap_frame *f);
+/* The same for code that has RSP = f already: what the first switch to a new thread returns to. Not a C function. */
+extern const char trap_user_start[];
+
+/* What ring 3 raised, or a copy to or from its memory ran into; interrupts on, THREAD. address: CR2 of a page fault, else 0.
+ * True: go on where it happened. False: cannot be helped; from ring 3 that must not be returned, the thread has ended.
+ * kernel/user_fault.c places its function here; self tests put theirs in front. */
+extern bool (*trap_user_fault_hook)(struct trap_frame *f, vaddr_t address);
+static inline bool trap_is_user(const struct trap_frame *f)
+{
+    return (f->cs & 3) != 0;
+}
+
 /* Page-fault hook: returns true if the fault was explained and the access is to be retried. mm registers one. */
 extern bool (*trap_page_fault_hook)(struct trap_frame *f, vaddr_t address);
 
@@ -58,13 +87,12 @@ const char *trap_name(u64 vector);
 void trap_describe_page_fault(char *out, size_t size, u64 error, vaddr_t address);
 
 /* The exception-table fixup for f, if its instruction has one: then the interrupted code goes on at the fixup with
- * the vector in RAX. Any context but NMI (asserted: the IRET of an exception would end the NMI's protection, see
- * kernel/nmi.c). */
+ * the vector in RAX. Any context but NMI (asserted), where only peek_user may fault (kernel/nmi.c). */
 bool trap_fix(struct trap_frame *f);
 
 /* NMI hooks, run in NMI context before the message drain; table entries. Return true if the NMI was theirs. Several
- * causes can arrive as one NMI, so all hooks are asked each time. A hook must not fault: an exception inside an NMI
- * is a panic. */
+ * causes can arrive as one NMI, so all hooks are asked each time. A hook must not fault but in peek_user
+ * (kernel/uaccess.h): any other exception inside an NMI is a panic. */
 struct nmi_hook {
     bool (*fn)(struct trap_frame *f);
 };

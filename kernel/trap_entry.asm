@@ -1,66 +1,73 @@
-; Where the CPU enters the kernel: the stubs of all 256 vectors, and the paths that need one of their own.
+; Where the CPU enters the kernel: the stubs of all 256 vectors, and the paths that need one of their own. System calls:
+; kernel/syscall_entry.asm.
 ;
-; Enters: by the IDT (kernel/idt.c), 64-bit mode, interrupts off (all gates are interrupt gates). The CPU has aligned
-;         RSP to 16, pushed SS, RSP, RFLAGS, CS, RIP and, for some exceptions, an error code (SDM volume 3A, section
-;         6.14.2).
+; Enters: by the IDT (kernel/idt.c), 64-bit mode, interrupts off (all gates are interrupt gates). From ring 3 on the stack
+;         of TSS.RSP0, the thread's; from ring 0 on the interrupted one, aligned to 16. The CPU has pushed SS, RSP, RFLAGS,
+;         CS, RIP and, for some exceptions, an error code (SDM volume 3A, section 6.14.2).
 ; Leaves: by IRETQ, with every register as it was. C functions get a pointer to struct trap_frame (kernel/trap.h) in
 ;         RDI.
-; Calls:  trap_dispatch, nmi_handle, double_fault_handle, machine_check_handle, msg_drain; at each CALL RSP is aligned
-;         to 16.
+; Calls:  exception_handle, trap_interrupt, nmi_handle, double_fault_handle, machine_check_handle, debug_in_kernel,
+;         msg_drain, user_return_work; at each CALL RSP is aligned to 16.
+;
+; Context. An interrupt raises irq_depth, an exception does not: it runs in the context of what it interrupted, so that
+; the page-fault handler of ring 3, and of a copy to or from ring 3, can turn interrupts on and wait.
 ;
 ; GS. Kernel code always has the CPU's per-CPU block as GS base; ring 3 has its own, and the kernel's waits in
-; IA32_KERNEL_GS_BASE. An interrupt from ring 3 (RPL in the saved CS) therefore begins and ends with SWAPGS. NMI,
-; double fault and machine check cannot go by CS: they can hit the kernel in the few instructions between its entry
-; from ring 3 and its SWAPGS. Their rule ("paranoid") looks at the base itself: the kernel's is in the upper half, so
-; bit 63 of IA32_GS_BASE is set, and ring 3's is in the lower half, because CR4.FSGSBASE stays off (kernel/control.c)
-; and the kernel refuses other values. RDMSR takes about 100 ticks, which only these three have to spend.
+; IA32_KERNEL_GS_BASE. An entry from ring 3 (RPL in the saved CS) therefore begins and ends with SWAPGS. NMI, double
+; fault and machine check cannot go by CS: they can hit the kernel in the few instructions between its entry from ring 3
+; and its SWAPGS. Their rule ("paranoid") looks at the base itself: the kernel's is in the upper half, so bit 63 of
+; IA32_GS_BASE is set, and ring 3's is in the lower half, because CR4.FSGSBASE stays off (kernel/control.c) and a
+; selector that ring 3 loads has base 0. RDMSR takes about 100 ticks, which only these three have to spend. Likewise for
+; CR3: what they find there they leave there.
 ;
-; Flags. Ring 3 sets DF and AC as it likes. DF is cleared wherever ring 3 can have
-; been interrupted; the kernel itself never sets it. AC is cleared by CLAC where SMAP is in force: an interrupt inside
-; a user-access section must not keep the section open for the handler. IRETQ restores both.
+; Flags. Ring 3 sets DF, AC, TF and NT as it likes. A gate clears TF and NT (SDM volume 3A, section 6.12.1.3). DF is
+; cleared wherever ring 3 can have been interrupted; the kernel itself never sets it. AC is cleared by CLAC where SMAP is
+; in force: an interrupt inside a user-access section must not keep the section open for the handler. IRETQ restores all.
 ;
 ; A vector's frame pointer chain goes straight from the C handler to the interrupted function's caller, because RBP is
 ; left alone here; kernel/backtrace.c recognises the return addresses exported below and finds the interrupted RIP
 ; behind them.
 
-%include "asm-offsets.inc"
+%include "kernel/entry.inc"
 
 MSR_GS_BASE    equ 0xc0000101
 MSR_X2APIC_EOI equ 0x80b        ; as in apic/apic.h
 APIC_REG_EOI   equ 0x0b0
+VECTOR_DEBUG   equ 1
 
-global trap_stubs, trap_entry_message, trap_entry_raw
-global trap_dispatch_return, trap_paranoid_return, trap_message_return, trap_message_user_return
-global trap_clac_sites, trap_clac_sites_end
-extern trap_dispatch, nmi_handle, double_fault_handle, machine_check_handle, msg_drain
-extern percpu_head, trap_raw_count, trap_message_entered, trap_message_ticks, apic_is_x2apic, apic_mmio
+global trap_stubs, trap_entry_message, trap_entry_raw, trap_user_enter, trap_user_start
+global trap_interrupt_return, trap_exception_return, trap_paranoid_return, trap_message_return
+global trap_message_user_return, trap_user_leave
+extern exception_handle, trap_interrupt, nmi_handle, double_fault_handle, machine_check_handle, debug_in_kernel
+extern msg_drain, user_return_work
+extern trap_raw_count, trap_message_entered, trap_message_ticks, apic_is_x2apic, apic_mmio, trap_entry_stack
 
-%define irq_depth gs:percpu_head + PERCPU_IRQ_DEPTH
-%define nmi_depth gs:percpu_head + PERCPU_NMI_DEPTH
-
-; Three bytes of NOP that idt_use_clac (kernel/idt.c) turns into CLAC on all CPUs where SMAP is used.
-%macro CLAC_SITE 0
-%%site:
-    db 0x0f, 0x1f, 0x00         ; NOP [RAX]
-[section .rodata.clac_sites progbits alloc noexec nowrite align=8]
-    dq %%site
-__SECT__
-%endmacro
-
-; A call site of lib/patch.h: 5 bytes of NOP, or a jump to %2 while key %1 is on.
-%macro PATCH_SITE 2
-%%site:
-    db 0x0f, 0x1f, 0x44, 0x00, 0x00
-[section .patch_sites progbits alloc noexec nowrite align=8]
-    dq %%site, %2, %1
-__SECT__
-%endmacro
+%define irq_depth percpu(PERCPU_IRQ_DEPTH)
+%define nmi_depth percpu(PERCPU_NMI_DEPTH)
 
 ; The time into RAX; RDX is lost too.
 %macro READ_TSC 0
     rdtsc
     shl rdx, 32
     or rax, rdx
+%endmacro
+
+%macro STAMP_ENTRY 0
+    push rax
+    push rdx
+    READ_TSC
+    mov [gs:trap_message_entered], rax
+    pop rdx
+    pop rax
+%endmacro
+%macro STAMP_EXIT 0
+    push rax
+    push rdx
+    READ_TSC
+    sub rax, [gs:trap_message_entered]
+    mov [gs:trap_message_ticks], rax
+    pop rdx
+    pop rax
 %endmacro
 
 %macro PUSH_CALLER_SAVED 0
@@ -85,59 +92,41 @@ __SECT__
     pop rcx
     pop rax
 %endmacro
-
-; The general registers in the order of struct trap_frame, r15 at the lowest address.
-%macro PUSH_FRAME 0
-    push rax
-    push rbx
-    push rcx
-    push rdx
-    push rsi
-    push rdi
-    push rbp
-    push r8
-    push r9
-    push r10
-    push r11
-    push r12
-    push r13
-    push r14
-    push r15
-%endmacro
 %macro POP_FRAME 0
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop r11
-    pop r10
-    pop r9
-    pop r8
-    pop rbp
-    pop rdi
-    pop rsi
-    pop rdx
-    pop rcx
-    pop rbx
-    pop rax
+    POP_REGISTERS
     add rsp, 16                 ; vector, error code
 %endmacro
 
-section .rodata.clac_sites progbits alloc noexec nowrite align=8
-trap_clac_sites:
+; Ends the interrupt in service. RAX, RCX and RDX are lost.
+%macro SEND_EOI 0
+    cmp byte [apic_is_x2apic], 0
+    je %%xapic
+    mov ecx, MSR_X2APIC_EOI
+    xor eax, eax
+    xor edx, edx
+    wrmsr
+    jmp %%sent
+%%xapic:
+    mov rax, [apic_mmio]
+    mov dword [rax + APIC_REG_EOI], 0
+%%sent:
+%endmacro
 
-section .text
+section .text.entry progbits alloc exec nowrite align=64
 bits 64
 default rel
 
-; The message vector, the hottest path of the kernel, has no frame and saves only what C does not. It sends no EOI:
-; msg_drain does. From the kernel neither DF nor GS needs care.
+; ---- the message vector ----
+
+; The hottest path of the kernel has no frame and saves only what C does not. It sends no EOI: msg_drain does. From the
+; kernel neither DF nor GS needs care. While PATCH_TIMES is on, what the interrupted code loses is measured: from here,
+; behind SWAPGS for ring 3, to IRETQ. Off, a NOP each.
     align 64
 trap_entry_message:
-    PATCH_SITE PATCH_TIMES, trap_message_stamp_entry
-trap_message_stamped:
     test byte [rsp + 8], 3      ; RPL of the interrupted CS
     jnz trap_entry_message_ring3
+    PATCH_SITE PATCH_TIMES, trap_message_stamp_entry
+trap_message_stamped:
     CLAC_SITE
     PUSH_CALLER_SAVED
     inc dword [irq_depth]
@@ -148,27 +137,14 @@ trap_message_return:
     PATCH_SITE PATCH_TIMES, trap_message_stamp_exit
 trap_message_leave:
     iretq
-; What the interrupted code loses, for benchmarks: first instruction to IRETQ. Off, a NOP each. (Kernel responders
-; only.)
-trap_message_stamp_entry:
-    push rax
-    push rdx
-    READ_TSC
-    mov [gs:trap_message_entered], rax
-    pop rdx
-    pop rax
-    jmp trap_message_stamped
-trap_message_stamp_exit:
-    push rax
-    push rdx
-    READ_TSC
-    sub rax, [gs:trap_message_entered]
-    mov [gs:trap_message_ticks], rax
-    pop rdx
-    pop rax
-    jmp trap_message_leave
+
+; From ring 3 too: user_return_work may go on with another thread, but that keeps what C keeps.
 trap_entry_message_ring3:
     swapgs
+    PATCH_SITE PATCH_PTI, trap_message_pti_enter
+trap_message_user:
+    PATCH_SITE PATCH_TIMES, trap_message_user_stamp_entry
+trap_message_user_stamped:
     cld
     CLAC_SITE
     PUSH_CALLER_SAVED
@@ -176,82 +152,188 @@ trap_entry_message_ring3:
     call msg_drain
 trap_message_user_return:
     dec dword [irq_depth]
+    cmp dword [percpu(PERCPU_USER_WORK)], 0
+    jne trap_message_user_work
+trap_message_user_worked:
     POP_CALLER_SAVED
+    PATCH_SITE PATCH_TIMES, trap_message_user_stamp_exit
+trap_message_user_leave:
+    PATCH_SITE PATCH_PTI, trap_pti_leave
     swapgs
     iretq
+
+trap_message_user_work:
+    call user_return_work
+    jmp trap_message_user_worked
+trap_message_stamp_entry:
+    STAMP_ENTRY
+    jmp trap_message_stamped
+trap_message_stamp_exit:
+    STAMP_EXIT
+    jmp trap_message_leave
+trap_message_user_stamp_entry:
+    STAMP_ENTRY
+    jmp trap_message_user_stamped
+trap_message_user_stamp_exit:
+    STAMP_EXIT
+    jmp trap_message_user_leave
+trap_message_pti_enter:
+    LOAD_KERNEL_CR3
+    MOVE_TO_THREAD_STACK 5      ; RIP, CS, RFLAGS, RSP, SS
+    jmp trap_message_user
+
+; ---- the raw vector ----
 
 ; The benchmarks' floor: what an interrupt costs that does nothing but count itself. The EOI comes after the count,
 ; which is what the sender waits for.
     align 64
 trap_entry_raw:
     test byte [rsp + 8], 3
-    jnz .from_ring3
-    inc qword [gs:trap_raw_count]
-    push rax
-    cmp byte [apic_is_x2apic], 0
-    je .xapic
-    push rcx
-    push rdx
-    mov ecx, MSR_X2APIC_EOI
-    xor eax, eax
-    xor edx, edx
-    wrmsr
-    pop rdx
-    pop rcx
-    pop rax
-    iretq
-.xapic:
-    mov rax, [apic_mmio]
-    mov dword [rax + APIC_REG_EOI], 0
-    pop rax
-    iretq
-.from_ring3:
-    swapgs
+    jnz trap_entry_raw_ring3
     inc qword [gs:trap_raw_count]
     push rax
     push rcx
     push rdx
-    cmp byte [apic_is_x2apic], 0
-    je .xapic_ring3
-    mov ecx, MSR_X2APIC_EOI
-    xor eax, eax
-    xor edx, edx
-    wrmsr
-    jmp .done_ring3
-.xapic_ring3:
-    mov rax, [apic_mmio]
-    mov dword [rax + APIC_REG_EOI], 0
-.done_ring3:
+    SEND_EOI
     pop rdx
     pop rcx
     pop rax
+    iretq
+trap_entry_raw_ring3:
+    swapgs
+    PATCH_SITE PATCH_PTI, trap_raw_pti_enter
+trap_raw_user:
+    inc qword [gs:trap_raw_count]
+    push rax
+    push rcx
+    push rdx
+    SEND_EOI
+    pop rdx
+    pop rcx
+    pop rax
+    PATCH_SITE PATCH_PTI, trap_pti_leave
     swapgs
     iretq
+trap_raw_pti_enter:
+    LOAD_KERNEL_CR3
+    MOVE_TO_THREAD_STACK 5
+    jmp trap_raw_user
 
-; All other vectors. Every stub is padded to 16 bytes, so that the IDT is filled by arithmetic.
-trap_common:
+; ---- all other vectors ----
+
+trap_interrupt_common:
     cld
-    PUSH_FRAME
-    test byte [rsp + TRAP_FRAME_CS], 3
-    jz .gs_is_ours
+    test byte [rsp + TRAP_FRAME_CS - TRAP_FRAME_VECTOR], 3
+    jz trap_interrupt_entered
     swapgs
-.gs_is_ours:
+    PATCH_SITE PATCH_PTI, trap_interrupt_pti_enter
+trap_interrupt_entered:
+    PUSH_FRAME
     CLAC_SITE
     inc dword [irq_depth]
     mov rdi, rsp
-    call trap_dispatch
-trap_dispatch_return:
+    call trap_interrupt
+trap_interrupt_return:
     dec dword [irq_depth]
     test byte [rsp + TRAP_FRAME_CS], 3
-    jz trap_leave
-    swapgs
-trap_leave:
+    jnz trap_return_user
     POP_FRAME
     iretq
+trap_interrupt_pti_enter:
+    LOAD_KERNEL_CR3
+    MOVE_TO_THREAD_STACK 7      ; the vector and the error code too
+    jmp trap_interrupt_entered
 
-; NMI, double fault, machine check: R12 = the handler. EBX tells whether GS was swapped; C keeps both (callee-saved).
-; The stack is the CPU's own for this vector (IST), so a second one of the same kind must not come before the IRETQ at
-; the end: see kernel/nmi.c for why it does not. The other two never return.
+trap_exception_common:
+    cld
+    test byte [rsp + TRAP_FRAME_CS - TRAP_FRAME_VECTOR], 3
+    jz trap_exception_entered
+    swapgs
+    PATCH_SITE PATCH_PTI, trap_exception_pti_enter
+trap_exception_entered:
+    PUSH_FRAME
+    CLAC_SITE
+    mov rdi, rsp
+    call exception_handle
+trap_exception_return:
+    test byte [rsp + TRAP_FRAME_CS], 3
+    jnz trap_return_user
+    cmp dword [nmi_depth], 0
+    jne trap_return_without_iret
+    POP_FRAME
+    iretq
+trap_exception_pti_enter:
+    LOAD_KERNEL_CR3
+    MOVE_TO_THREAD_STACK 7
+    jmp trap_exception_entered
+
+; void trap_user_enter(struct trap_frame *f), noreturn: to ring 3 with all registers from *f, which becomes the top of the
+; stack. trap_user_start: the same, *f being the top already: where the switch to a new thread returns to.
+trap_user_enter:
+    mov rsp, rdi
+trap_user_start:
+    cli
+; RSP = struct trap_frame of ring 3, interrupts off.
+trap_return_user:
+    cmp dword [percpu(PERCPU_USER_WORK)], 0
+    jne trap_user_work
+trap_user_worked:
+    POP_FRAME
+    PATCH_SITE PATCH_PTI, trap_pti_leave
+trap_user_leave:
+    swapgs
+    iretq
+trap_user_work:
+    call user_return_work
+    jmp trap_user_worked
+
+; The CPU's frame goes to the entry stack, which ring 3's root maps too.
+trap_pti_leave:
+    push rax
+    push rbx
+    mov rax, [percpu(PERCPU_SELF)]
+    add rax, trap_entry_stack + TRAP_ENTRY_STACK_SIZE
+%assign i 0
+%rep 5
+    mov rbx, [rsp + 16 + 8 * i]
+    mov [rax - 40 + 8 * i], rbx
+%assign i i + 1
+%endrep
+    mov rbx, [rsp + 8]
+    mov [rax - 48], rbx         ; RAX itself, below them
+    pop rbx
+    lea rsp, [rax - 48]
+    LOAD_USER_CR3 rax
+    pop rax
+    swapgs
+    iretq
+
+; From an exception inside an NMI handler (kernel/nmi.c: reads of user memory only): IRETQ would let the next NMI in. So
+; RIP and RFLAGS are put below what the interrupted code has on its stack, the red zone being off, and POPFQ and RET do
+; the rest. That may overwrite this frame's SS and RSP, which have been read by then, but nothing below them.
+trap_return_without_iret:
+    mov rdx, [rsp + TRAP_FRAME_RSP]
+    mov rax, [rsp + TRAP_FRAME_RIP]
+    mov rcx, [rsp + TRAP_FRAME_RFLAGS]
+    mov [rdx - 8], rax
+    mov [rdx - 16], rcx
+    sub rdx, 16
+    mov [rsp + TRAP_FRAME_ERROR], rdx
+    POP_REGISTERS
+    add rsp, 8                  ; vector
+    pop rsp                     ; from the slot of the error code
+    popfq
+    ret
+
+; ---- NMI, double fault, machine check, debug exceptions in the kernel ----
+
+; R12 = the handler. EBX tells whether GS was swapped, R13D whether ring 3's root was loaded; C keeps all three
+; (callee-saved). The stack is the CPU's own for this vector (IST), so a second one of the same kind must not come before
+; the IRETQ at the end: see kernel/nmi.c for why it does not. Double faults and machine checks never return.
+;
+; CR3 is ring 3's only between LOAD_USER_CR3 and the next entry's LOAD_KERNEL_CR3; then user_cr3 is what was loaded, and
+; is what is loaded again. Any other root has the whole kernel in it and stays. Without page-table isolation user_cr3 is
+; 0, which CR3 never is.
 trap_paranoid:
     xor ebx, ebx
     mov ecx, MSR_GS_BASE
@@ -262,15 +344,29 @@ trap_paranoid:
     inc ebx
 .gs_is_ours:
     CLAC_SITE
+    xor r13d, r13d
+    mov rax, [percpu(PERCPU_USER_CR3)]
+    btr rax, CR3_KEEP_ENTRIES
+    mov rcx, cr3
+    cmp rax, rcx
+    jne .cr3_is_ours
+    mov rax, [percpu(PERCPU_KERNEL_CR3)]
+    mov cr3, rax
+    inc r13d
+.cr3_is_ours:
     inc dword [nmi_depth]
     mov rdi, rsp
     call r12
 trap_paranoid_return:
     dec dword [nmi_depth]
+    test r13d, r13d
+    jz .cr3_is_as_before
+    LOAD_USER_CR3 rax
+.cr3_is_as_before:
     test ebx, ebx
-    jz trap_paranoid_leave
+    jz .gs_is_as_before
     swapgs
-trap_paranoid_leave:
+.gs_is_as_before:
     POP_FRAME
     iretq
 
@@ -291,8 +387,27 @@ machine_check_entry_no_code:
     push 0
 PARANOID_ENTRY machine_check_entry, 18, machine_check_handle
 
-; Exceptions that push an error code: 8, 10 to 14, 17, 21, 29, 30 (SDM volume 3A, table 6-1; AMD manual volume 2,
-; table 8-1).
+; A debug exception (its stack: kernel/gdt.h) from ring 3 is an exception like others, on the thread's stack; in the
+; kernel it can stand before SWAPGS: paranoid.
+debug_entry_no_code:
+    push 0
+    test byte [rsp + TRAP_FRAME_CS - TRAP_FRAME_ERROR], 3
+    jnz debug_entry_ring3
+PARANOID_ENTRY debug_entry, VECTOR_DEBUG, debug_in_kernel
+debug_entry_ring3:
+    push VECTOR_DEBUG
+    cld
+    swapgs
+    PATCH_SITE PATCH_PTI, debug_pti_enter
+debug_move:
+    MOVE_TO_THREAD_STACK 7
+    jmp trap_exception_entered
+debug_pti_enter:
+    LOAD_KERNEL_CR3
+    jmp debug_move
+
+; Every stub is padded to 16 bytes, so that the IDT is filled by arithmetic. Exceptions that push an error code: 8, 10 to
+; 14, 17, 21, 29, 30 (SDM volume 3A, table 6-1; AMD manual volume 2, table 8-1).
 %define HAS_ERROR_CODE(v) ((v) == 8 || ((v) >= 10 && (v) <= 14) || (v) == 17 || (v) == 21 || (v) == 29 || (v) == 30)
 
     align 16
@@ -300,7 +415,9 @@ trap_stubs:
 %assign v 0
 %rep 256
     align 16
-%if v == 2
+%if v == VECTOR_DEBUG
+    jmp debug_entry_no_code
+%elif v == 2
     jmp nmi_entry_no_code
 %elif v == 8
     jmp double_fault_entry
@@ -311,11 +428,12 @@ trap_stubs:
     push 0
   %endif
     push v
-    jmp trap_common
+  %if v < 32
+    jmp trap_exception_common
+  %else
+    jmp trap_interrupt_common
+  %endif
 %endif
 %assign v v + 1
 %endrep
     align 16
-
-section .rodata.clac_sites
-trap_clac_sites_end:

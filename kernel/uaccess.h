@@ -14,6 +14,11 @@ err_t copy_to_user(vaddr_t to, const void *from, size_t bytes) MUST_CHECK;
 /* Lies [va, va+bytes) in the part of the user half that ring 3 may use? bytes = 0: va alone is looked at. */
 bool user_range_ok(vaddr_t va, u64 bytes);
 
+/* kernel/uaccess.asm: 0, or the vector of the exception; and where they end, for kernel/exception.c. */
+u64 uaccess_copy(void *to, const void *from, size_t bytes);
+u64 uaccess_peek(void *to, const void *from, size_t bytes);
+extern const char uaccess_copy_end[], uaccess_peek_end[];
+
 /* Reads without ever waiting or bringing a page in: for NMI handlers after nmi_user_access_ok(), and for reports. ERR_FAULT:
  * not readable at this moment. Any context. */
 err_t peek_user(void *to, vaddr_t from, size_t bytes) MUST_CHECK;

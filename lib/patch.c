@@ -4,7 +4,7 @@ bool patch_on[PATCH_KEYS];
 
 const char *patch_key_name(enum patch_key key)
 {
-    static const char *const name[PATCH_KEYS] = {"trace", "cost", "stop", "times", "self"};
+    static const char *const name[PATCH_KEYS] = {"trace", "cost", "stop", "times", "pti", "self"};
     return key < PATCH_KEYS ? name[key] : "unknown";
 }
 

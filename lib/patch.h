@@ -13,6 +13,7 @@ enum patch_key {
     PATCH_COST,  /* cost models: delays that stand for what an emulator does not charge */
     PATCH_STOP,  /* stop points of tests: a CPU waits there until told to go on */
     PATCH_TIMES, /* time stamps of phases */
+    PATCH_PTI,   /* page-table isolation: other roots in ring 3 than in the kernel; set at boot, once */
     PATCH_SELF,  /* no purpose but the test of this mechanism */
     PATCH_KEYS,
 };

@@ -27,7 +27,7 @@ TEST(features_found, "CPUID is read right, and only what is there is used");
 
 static void features_mixed(struct test *t)
 {
-    struct cpu_features used = {.nx = true, .smep = true, .pcid = true, .xsave = true, .phys_bits = 46};
+    struct cpu_features used = {.nx = true, .smep = true, .pcid = true, .fsgsbase = true, .phys_bits = 46};
     struct cpu_features have = used;
     char missing[128];
     CHECK(t, features_missing(&used, &have, missing, sizeof(missing)) == 0 && !missing[0],
@@ -35,7 +35,7 @@ static void features_mixed(struct test *t)
     have.smap = true;
     CHECK(t, features_missing(&used, &have, missing, sizeof(missing)) == 0, "having more is no fault: %s",
           missing);
-    have.xsave = false;
+    have.fsgsbase = false;
     CHECK(t, features_missing(&used, &have, missing, sizeof(missing)) == 0,
           "what nobody relies on may differ: %s", missing);
     have.smep = have.pcid = false;

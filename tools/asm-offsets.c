@@ -23,6 +23,10 @@ void asm_offsets(void)
     OFFSET(PERCPU_NMI_DEPTH, struct percpu_head, nmi_depth);
     OFFSET(PERCPU_PREEMPT_DEPTH, struct percpu_head, preempt_depth);
 
+    OFFSET(PERCPU_USER_WORK, struct percpu_head, user_work);
+    OFFSET(PERCPU_KERNEL_CR3, struct percpu_head, kernel_cr3);
+    OFFSET(PERCPU_USER_CR3, struct percpu_head, user_cr3);
+
     OFFSET(AP_PARAMS_PAGE, struct ap_params, page);
     OFFSET(AP_PARAMS_TEMP_CR3, struct ap_params, temp_cr3);
     OFFSET(AP_PARAMS_FINAL_CR3, struct ap_params, final_cr3);
@@ -66,5 +70,9 @@ void asm_offsets(void)
     OFFSET(TRAP_FRAME_SS, struct trap_frame, ss);
     SIZE(TRAP_FRAME, struct trap_frame);
 
+    DEFINE(TRAP_SYSCALL, TRAP_SYSCALL);
+    DEFINE(TRAP_ENTRY_STACK_SIZE, TRAP_ENTRY_STACK_SIZE);
+
     DEFINE(PATCH_TIMES, PATCH_TIMES);
+    DEFINE(PATCH_PTI, PATCH_PTI);
 }

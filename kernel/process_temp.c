@@ -1,0 +1,142 @@
+/* Until threads, regions and mailboxes are here: weak, so that theirs replace them; then this file goes. */
+#include "kernel/mailbox.h"
+#include "kernel/process.h"
+#include "mm/region.h"
+
+#define WEAK __attribute__((weak))
+
+__attribute__((weak, section(".percpu"))) struct thread *thread_current;
+
+WEAK err_t thread_create_user(cpu_t cpu, struct process *p, vaddr_t entry, vaddr_t stack, u64 arg,
+                              struct thread **out)
+{
+    (void)cpu, (void)p, (void)entry, (void)stack, (void)arg, (void)out;
+    return ERR_UNSUPPORTED;
+}
+WEAK void thread_start(struct thread *t)
+{
+    (void)t;
+}
+WEAK NORETURN void thread_exit(void)
+{
+    panic("there are no threads yet");
+}
+WEAK void thread_block(void) {}
+WEAK err_t thread_block_until(u64 deadline)
+{
+    (void)deadline;
+    return ERR_TIMEOUT;
+}
+WEAK void thread_wake(struct thread *t)
+{
+    (void)t;
+}
+WEAK void thread_yield(void) {}
+WEAK void thread_sleep_us(u64 us)
+{
+    (void)us;
+}
+WEAK err_t thread_move(struct thread *t, cpu_t to)
+{
+    (void)t, (void)to;
+    return ERR_UNSUPPORTED;
+}
+WEAK void thread_kill(struct thread *t)
+{
+    (void)t;
+}
+WEAK struct thread *thread_get(thread_handle_t h)
+{
+    (void)h;
+    return NULL;
+}
+WEAK void thread_put(struct thread *t)
+{
+    (void)t;
+}
+WEAK u32 thread_count(void)
+{
+    return 0;
+}
+WEAK bool cpu_is_parked(cpu_t cpu)
+{
+    (void)cpu;
+    return false;
+}
+
+WEAK err_t mailbox_send(thread_handle_t to, const u64 word[MSG_WORDS])
+{
+    (void)to, (void)word;
+    return ERR_UNSUPPORTED;
+}
+WEAK err_t mailbox_receive(struct user_message *out, u64 deadline)
+{
+    (void)out, (void)deadline;
+    return ERR_UNSUPPORTED;
+}
+WEAK err_t mailbox_call(thread_handle_t to, const u64 word[MSG_WORDS], struct user_message *reply)
+{
+    (void)to, (void)word, (void)reply;
+    return ERR_UNSUPPORTED;
+}
+WEAK err_t mailbox_reply(thread_handle_t to, const u64 word[MSG_WORDS])
+{
+    (void)to, (void)word;
+    return ERR_UNSUPPORTED;
+}
+
+WEAK err_t region_map(struct space *s, vaddr_t va, u64 bytes, u32 prot, enum region_kind kind,
+                      enum pt_size page_size, vaddr_t *out)
+{
+    (void)s, (void)va, (void)bytes, (void)prot, (void)kind, (void)page_size, (void)out;
+    return ERR_UNSUPPORTED;
+}
+WEAK err_t region_populate(struct space *s, vaddr_t start, vaddr_t end)
+{
+    (void)s, (void)start, (void)end;
+    return ERR_UNSUPPORTED;
+}
+WEAK err_t region_unmap(struct space *s, vaddr_t start, vaddr_t end)
+{
+    (void)s, (void)start, (void)end;
+    return ERR_UNSUPPORTED;
+}
+WEAK err_t region_protect(struct space *s, vaddr_t start, vaddr_t end, u32 prot)
+{
+    (void)s, (void)start, (void)end, (void)prot;
+    return ERR_UNSUPPORTED;
+}
+WEAK err_t region_move(struct space *s, vaddr_t va, u64 bytes, vaddr_t to)
+{
+    (void)s, (void)va, (void)bytes, (void)to;
+    return ERR_UNSUPPORTED;
+}
+WEAK err_t region_discard(struct space *s, vaddr_t start, vaddr_t end)
+{
+    (void)s, (void)start, (void)end;
+    return ERR_UNSUPPORTED;
+}
+WEAK err_t region_clone(struct space *from, struct space *to)
+{
+    (void)from, (void)to;
+    return ERR_UNSUPPORTED;
+}
+WEAK err_t region_harvest(struct space *s, vaddr_t start, vaddr_t end, u8 *out)
+{
+    (void)s, (void)start, (void)end, (void)out;
+    return ERR_UNSUPPORTED;
+}
+WEAK enum fault_result region_fault(struct space *s, vaddr_t va, struct fault_access access)
+{
+    (void)s, (void)va, (void)access;
+    return FAULT_REFUSED;
+}
+WEAK bool region_query(struct space *s, vaddr_t va, struct region *out)
+{
+    (void)s, (void)va, (void)out;
+    return false;
+}
+WEAK void region_destroy_all(struct space *s)
+{
+    (void)s;
+}

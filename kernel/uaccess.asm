@@ -1,0 +1,43 @@
+; The copies to and from ring 3's memory: kernel/uaccess.h. The one place where SMAP is opened.
+;
+; Called from C (System V ABI); RDX bytes from [RSI] to [RDI]; result in RAX: 0, or the vector of the exception. A string
+; instruction that faults has counted in RSI, RDI and RCX what it has done, so going on where it stopped is enough (SDM
+; volume 1, section 7.3.9.1). kernel/exception.c knows both functions by the labels around them: a page fault between the
+; first two may wait for memory, one between the last two is given up at once.
+
+%include "kernel/entry.inc"
+
+global uaccess_copy, uaccess_peek, uaccess_copy_end, uaccess_peek_end
+
+section .text
+bits 64
+
+; u64 uaccess_copy(void *to, const void *from, size_t bytes)
+uaccess_copy:
+    mov rcx, rdx
+    STAC_SITE
+.access:
+    rep movsb
+    CLAC_SITE
+    xor eax, eax
+    ret
+.fault:
+    CLAC_SITE
+    ret
+uaccess_copy_end:
+MAY_FAULT uaccess_copy.access, uaccess_copy.fault
+
+; u64 uaccess_peek(void *to, const void *from, size_t bytes)
+uaccess_peek:
+    mov rcx, rdx
+    STAC_SITE
+.access:
+    rep movsb
+    CLAC_SITE
+    xor eax, eax
+    ret
+.fault:
+    CLAC_SITE
+    ret
+uaccess_peek_end:
+MAY_FAULT uaccess_peek.access, uaccess_peek.fault
