@@ -9,12 +9,10 @@
 #include "mm/tlb_local.h"
 
 COUNTER(tlb_requests, "flush requests taken from messages");
-COUNTER(tlb_request_not_loaded, "of these, for a space that was not loaded any more");
+COUNTER(tlb_request_not_loaded, "of these, for a space that the CPU did not run in any more");
 COUNTER(tlb_request_late, "of these, already covered by an earlier flush");
 COUNTER(tlb_flush_by_word, "flushes asked for by the flush-everything word");
 
-PERCPU(struct space *, tlb_loaded);
-PERCPU(bool, tlb_switching);
 PERCPU(u32, tlb_pending);
 
 /* The word that is set when a line is full: requests are counted, so that none is lost and each is acknowledged. */
@@ -98,6 +96,15 @@ void shootdown_flush_here(struct tlb_ticket *t)
         t->times.t[TLB_T_LOCAL] = rdtsc_ordered();
 }
 
+/* A space that has been left needs nothing: its entries cannot be used before space_load brings us up to date. One that is only
+ * borrowed neither, unless tables go: those the walker may still follow. The pointer is only compared: the space may be gone. */
+static COLD void not_running_in(const struct space *s, enum tlb_level level)
+{
+    counter_inc(tlb_request_not_loaded);
+    if (s == this_cpu(tlb_borrowed) && level >= TLB_WALKERS)
+        space_give_up();
+}
+
 /* IPI context; not NMI, because of publish. The words are read before the acknowledgement: after it they are the sender's. */
 static void tlb_flush_received(struct msg_in *in)
 {
@@ -108,10 +115,9 @@ static void tlb_flush_received(struct msg_in *in)
 
     DEBUG_ASSERT(!context_is_nmi(), "flush requests go by ordinary interrupt");
     counter_inc(tlb_requests);
-    /* A space that has been left needs nothing: its entries cannot be used before space_load brings us up to date. The
-     * pointer is only compared: the space may be gone. */
+    enum tlb_level level = (enum tlb_level)(u8)(packed >> TLB_PACK_LEVEL);
     if (unlikely(s != this_cpu(tlb_loaded) && s != &kernel_space)) {
-        counter_inc(tlb_request_not_loaded);
+        not_running_in(s, level);
         return;
     }
     struct tlb_cpu *me = &s->cpu[cpu_self()];
@@ -123,8 +129,7 @@ static void tlb_flush_received(struct msg_in *in)
         msg_ack(in);
         publish(&me->entered, gen);
     }
-    catch_up(in, s, me, gen, start, (u32)packed, (enum pt_size)(u8)(packed >> TLB_PACK_STRIDE),
-             (enum tlb_level)(u8)(packed >> TLB_PACK_LEVEL));
+    catch_up(in, s, me, gen, start, (u32)packed, (enum pt_size)(u8)(packed >> TLB_PACK_STRIDE), level);
     compiler_barrier();
     this_cpu(tlb_pending)--;
 }
@@ -158,6 +163,9 @@ static void serve_word(void)
     tlb_gen_t kernel_gen = atomic_load_acquire(&kernel_space.gen);
     tlb_gen_t gen = s ? atomic_load_acquire(&s->gen) : 0;
     tlb_flush_all_local();
+    /* The word does not say what for, and freed tables may be it. */
+    if (this_cpu(tlb_borrowed))
+        space_give_up();
     tlb_publish_all(&kernel_space.cpu[cpu_self()], kernel_gen);
     if (s)
         tlb_publish_all(&s->cpu[cpu_self()], gen);

@@ -41,6 +41,8 @@ void tlb_publish_all(struct tlb_cpu *c, tlb_gen_t gen);
 /* Asks `cpu` to flush everything, by a word that cannot overflow, and rings. For when its line is full. Any context. */
 void tlb_flush_all_by_word(cpu_t cpu);
 
-/* The space whose user half this CPU has loaded; NULL if none. Written by mm/space.c with interrupts off. */
+/* The space that this CPU runs in, and is told of all changes of; NULL if none. And the one whose root it only borrows: at most
+ * one of the two is not NULL. Written by mm/space_load.c with interrupts off. */
 DECLARE_PERCPU(struct space *, tlb_loaded);
+DECLARE_PERCPU(struct space *, tlb_borrowed);
 DECLARE_PERCPU(bool, tlb_switching); /* between the first and the last step of a change of CR3 */

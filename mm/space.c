@@ -1,17 +1,19 @@
-/* Address spaces: life, loading, and the stale-fault rule. What changes their tables is in mm/space_ops.c. */
+/* Address spaces: life, and the stale-fault rule. What changes their tables is in mm/space_ops.c, what makes a CPU's root one of
+ * them in mm/space_load.c. */
 #include "mm/space.h"
 
 #include "lib/assert.h"
 #include "lib/context.h"
 #include "lib/counter.h"
 #include "lib/string.h"
+#include "lib/wait.h"
 #include "mm/frame.h"
 #include "mm/kmap.h"
 #include "mm/layout.h"
 #include "mm/respond.h"
 #include "mm/tlb_local.h"
+#include "smp/cpus.h"
 
-COUNTER(space_loads, "loads of a space's root");
 COUNTER(fault_stale, "faults on a stale entry whose table entry already allowed the access");
 
 struct space kernel_space;
@@ -111,67 +113,47 @@ err_t space_create(struct space **out)
     return ERR_OK;
 }
 
+/* Longer than any other wait of mm: whoever is waited for has a watchdog of its own, which names the culprit. */
+#define LEAVE_LIMIT_MS 120000u
+
+static void wait_left(const struct space *s, const cpumask_t *cpus, const char *what)
+{
+    struct wait w = WAIT(what, wait_ms(LEAVE_LIMIT_MS));
+    cpumask_t there = {0};
+    cpumask_snapshot(&there, cpus);
+    CPUMASK_FOREACH (c, &there)
+        /* orders: the reuse of the space's memory after the CPU's last access in it, or walk of it; pairs with:
+         * mm/space_load.c:leave, mm/space_load.c:space_borrow (LOCKed clears); else: memory could be given away under it. */
+        while (cpumask_test_acquire(cpus, c))
+            if (!wait_spin(&w))
+                panic("waited %u s for %s: CPU %u (APIC id %u) is still in space %llu", LEAVE_LIMIT_MS / 1000,
+                      w.what, c, cpu_apic_id(c), (unsigned long long)s->id);
+}
+
+/* Makes the CPUs that only borrow the root give it up: a change for walkers is what they listen to. */
+static void dismiss_borrowers(struct space *s)
+{
+    struct pt_change everything = {.tables = 1, .stride = PT_4K};
+    struct tlb_ticket t;
+    ticket_open(&t, s, USER_START, USER_END);
+    ticket_close(&t, TLB_WALKERS, &everything);
+    wait_left(s, &s->loaded, "the CPUs that borrow a dying space to give it up");
+}
+
 void space_destroy(struct space *s)
 {
     ASSERT(s != &kernel_space, "the kernel's space stays");
-    ASSERT(cpumask_empty(&s->active), "a space is destroyed when no CPU has it loaded");
-    /* Nobody can have it loaded, so nobody walks it and nobody has to be told: the ticket's `must` is empty. */
+    ASSERT(this_cpu(tlb_loaded) != s, "a CPU does not run in the space that it destroys");
+    ASSERT_MAY_WAIT();
+    /* Its last threads may just be on their way out. */
+    wait_left(s, &s->active, "the CPUs that run in a dying space to leave it");
     err_t e = space_unmap(s, USER_START, USER_END);
     ASSERT(e == ERR_OK, "unmapping whole pages allocates nothing");
+    if (!cpumask_empty(&s->loaded))
+        dismiss_borrowers(s);
     pt_destroy_user(&s->pt);
     frame_free(s->pt.root);
     frame_free(virt_to_phys(s));
-}
-
-struct space *space_loaded(void)
-{
-    return this_cpu(tlb_loaded);
-}
-
-void space_load(struct space *s)
-{
-    ASSERT(!context_is_irq() && !context_is_nmi(), "a message function does not change what it interrupted");
-    bool was_on = irq_save();
-    struct space *old = this_cpu(tlb_loaded);
-    cpu_t self = cpu_self();
-
-    if (s == old) {
-        irq_restore(was_on);
-        return;
-    }
-    counter_inc(space_loads);
-    this_cpu(tlb_switching) = true;
-    compiler_barrier();
-    if (s) {
-        /* Step 11. The LOCKed set is the full fence.
-         * orders: our bit in the mask before the read of the generation; pairs with: mm/ticket.c:ticket_close (LOCKed
-         * increment, then the read of the mask); else: we could load an old generation while the initiator misses us. */
-        cpumask_set_atomic(&s->loaded, self);
-        cpumask_set_atomic(&s->active, self);
-        /* orders: this read before the load of CR3 that flushes; pairs with: the same increment; else: a change made after
-         * the flush would be published as forgotten. */
-        tlb_gen_t gen = atomic_load_acquire(&s->gen);
-        this_cpu(tlb_loaded) = s;
-        /* Without PCIDs a load of CR3 forgets all but global entries, paging-structure caches included. */
-        cr3_write(s->pt.root.v);
-        tlb_publish_all(&s->cpu[self], gen);
-    } else {
-        this_cpu(tlb_loaded) = NULL;
-        cr3_write(kernel_pt.root.v);
-    }
-    compiler_barrier();
-    this_cpu(tlb_switching) = false;
-    /* Step 12: only now, when the other root is loaded, may initiators stop telling us about the old one. */
-    if (old) {
-        cpumask_unset_atomic(&old->active, self);
-        cpumask_unset_atomic(&old->loaded, self);
-    }
-    irq_restore(was_on);
-}
-
-void space_borrow(void)
-{
-    space_load(NULL);
 }
 
 bool space_fault_is_stale(vaddr_t va, bool write, bool exec, bool user)
@@ -205,7 +187,7 @@ void space_init_cpu(void)
 {
     ASSERT(!irq_enabled(), "a CPU joins the kernel's space before it takes interrupts");
     cpu_t self = cpu_self();
-    /* As in space_load: bit first, then the generation, then the flush. Whatever this CPU cached while it came up, before
+    /* As in space_load (mm/space_load.c): bit first, then the generation, then the flush. Whatever this CPU cached while it came up, before
      * anyone knew of it, is forgotten here. */
     cpumask_set_atomic(&kernel_space.loaded, self);
     cpumask_set_atomic(&kernel_space.active, self);

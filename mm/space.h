@@ -29,7 +29,9 @@ struct space {
 extern struct space kernel_space;
 
 err_t space_create(struct space **out) MUST_CHECK;
-/* Unmaps all, waits until no CPU can still hold anything of it, frees it. No CPU may have it loaded (asserted). */
+/* Unmaps all, makes the CPUs that borrow it give it up, waits until none can still hold anything of it, frees it. Threads of it
+ * may be on their way out elsewhere, for which this waits; the running CPU must not run in it (asserted), but may borrow it.
+ * Nobody may load it any more. THREAD. */
 void space_destroy(struct space *s);
 
 /* Maps [va, va+bytes) to pa. With PT_OWNED (4 KiB pages only) the frames become the mapping's. Waits first for any change still in flight in
@@ -46,13 +48,16 @@ err_t space_protect(struct space *s, vaddr_t start, vaddr_t end, u32 prot) MUST_
 err_t space_remap(struct space *s, vaddr_t va, paddr_t pa, enum pt_size size, u32 prot) MUST_CHECK;
 struct pt_entry space_query(struct space *s, vaddr_t va);
 
-/* Makes s the running CPU's user half, or nothing with NULL (only the kernel half). THREAD or IRQ-OFF, preemption off. */
+/* Makes s the running CPU's user half, or nothing with NULL (only the kernel half). THREAD or IRQ-OFF, preemption off. A switch
+ * of threads calls it, or space_borrow, before the other thread's user memory can be touched. */
 void space_load(struct space *s);
 /* The CPU goes on with a thread that has no user half: it keeps the root, so that coming back is cheap, but is not told of leaf
  * changes until space_load(the same space) has caught it up. Nothing may touch user memory meanwhile. Same contexts. */
 void space_borrow(void);
 /* Whose root this CPU has; NULL if the kernel's. It may only be borrowed. */
 struct space *space_loaded(void);
+/* Gives a borrowed root up for the kernel's: for mm/respond.c and mm/ticket.c. Interrupts off; THREAD or IPI. */
+void space_give_up(void);
 
 /* Counts n more 4 KiB frames as held by s; ERR_NOMEM, and nothing counted, if that is above s->frames_max. Any context. Owned leaves
  * and table pages are counted by the functions above, from their mapping until their ticket's release; callers count only what

@@ -48,11 +48,12 @@ static void collect(struct pt_visitor *v, vaddr_t va, enum pt_size size, u64 old
 static enum tlb_level level_for(const struct space *s, const struct pt_change *change, bool special,
                                 enum tlb_level for_leaves)
 {
-    if (change->tables)
+    /* Memory that must not be read by speculation either: CPUs that only borrow the root are told of freed tables alone. */
+    if (change->tables || (special && s != &kernel_space && change->leaves))
         return TLB_WALKERS;
     if (!change->leaves || !change->narrowed)
         return TLB_NONE;
-    return s == &kernel_space || special ? MAX(TLB_FLUSHED, for_leaves) : for_leaves;
+    return s == &kernel_space ? MAX(TLB_FLUSHED, for_leaves) : for_leaves;
 }
 
 err_t space_unmap(struct space *s, vaddr_t start, vaddr_t end)
@@ -110,7 +111,7 @@ err_t space_remap(struct space *s, vaddr_t va, paddr_t pa, enum pt_size size, u3
         collect(&c.visitor, va, size, old);
     else
         space_uncharge(s, owned);
-    ticket_close(&t, e == ERR_OK ? TLB_FLUSHED : TLB_NONE, &change);
+    ticket_close(&t, level_for(s, &change, c.special, TLB_FLUSHED), &change);
     return e;
 }
 

@@ -104,9 +104,10 @@ static bool has_reached(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_
 {
     if (tlb_published(&s->cpu[c], gen, level))
         return true;
-    /* orders: the reuse of memory after the CPU's last access in the space; pairs with: mm/space.c:space_load (LOCKed clear
-     * of its bit, after the next CR3 was loaded); else: memory could be given away under its last accesses. */
-    return !cpumask_test_acquire(&s->active, c);
+    /* A CPU that only borrows the root touches no user memory, but its walker may follow the tables.
+     * orders: the reuse of memory after the CPU's last access in the space; pairs with: mm/space_load.c:leave,
+     * mm/space_load.c:space_borrow (LOCKed clears); else: memory could be given away under its last accesses. */
+    return !cpumask_test_acquire(level >= TLB_WALKERS ? &s->loaded : &s->active, c);
 }
 
 /* The message first: its watchdog names the CPU and what it is doing, and rings once more. Then the word, for a CPU that
@@ -177,6 +178,18 @@ static void set_request_range(struct tlb_request *r, vaddr_t end, const struct p
     r->pages = pages > shootdown_ceiling ? TLB_ALL_PAGES : (u32)pages;
 }
 
+/* Freed tables concern the CPUs that only borrow the root too. If that is this one, it gives the root up at once. */
+static COLD void must_for_walkers(struct tlb_ticket *t, struct space *s)
+{
+    if (this_cpu(tlb_borrowed) == s) {
+        irq_disable();
+        if (this_cpu(tlb_borrowed) == s)
+            space_give_up();
+        irq_enable();
+    }
+    cpumask_snapshot(&t->must, &s->loaded);
+}
+
 void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_change *change)
 {
     struct space *s = t->request.space;
@@ -200,11 +213,14 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
     ASSERT(until >= need || t->policy->control, "the policy that a request is routed to serves it");
 
     /* Step 2. The LOCKed increment is the full fence.
-     * orders: the changed entries and the new generation before the read of the active mask;
-     * pairs with: mm/space.c:space_load (LOCKed set of the active bit, then the read of the generation);
+     * orders: the changed entries and the new generation before the read of the mask;
+     * pairs with: mm/space_load.c:join (LOCKed set of the active bit, then the read of the generation);
      * else: a CPU that is just loading the space could miss the new generation while we miss the CPU. */
     t->request.gen = atomic_fetch_add(&s->gen, 1) + 1;
-    cpumask_snapshot(&t->must, &s->active);
+    if (unlikely(t->request.level >= TLB_WALKERS))
+        must_for_walkers(t, s);
+    else
+        cpumask_snapshot(&t->must, &s->active);
     cpu_t self = cpu_self();
     t->here_done = !cpumask_test(&t->must, self);
     cpumask_unset(&t->must, self);
@@ -234,12 +250,12 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
 
 void ticket_wait_earlier(struct space *s, enum tlb_level need)
 {
-    cpumask_t active;
+    cpumask_t who;
     ASSERT_MAY_WAIT();
     preempt_disable();
     tlb_gen_t gen = atomic_load_relaxed(&s->gen);
-    cpumask_snapshot(&active, &s->active);
-    cpumask_unset(&active, cpu_self());
-    wait_published(s, &active, gen, need);
+    cpumask_snapshot(&who, need >= TLB_WALKERS ? &s->loaded : &s->active);
+    cpumask_unset(&who, cpu_self());
+    wait_published(s, &who, gen, need);
     preempt_enable();
 }
