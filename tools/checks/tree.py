@@ -32,7 +32,7 @@ class Tree:
         found = []
         for folder, folders, files in os.walk(os.path.join(self.top, under)):
             folders[:] = sorted(f for f in folders if f not in IGNORED)
-            for name in sorted(files):
+            for name in sorted(f for f in files if f not in IGNORED):  # in a worktree .git is a file
                 path = os.path.relpath(os.path.join(folder, name), self.top)
                 if path.endswith(suffixes) if suffixes else self.is_text(path):
                     found.append(path)
