@@ -21,14 +21,25 @@ static NOINLINE void run_copied(struct msg_inbox *box, struct msg_slot *s, cpu_t
     kind->fn(&in);
 }
 
+/* A bare doorbell was rung: everybody who keeps words of his own looks at them. Only then, so that a drain of messages
+ * pays nothing for them, however many there are. */
+static COLD void run_hooks(struct msg_inbox *box)
+{
+    atomic_store_relaxed(&box->own.running, NULL);
+    TABLE_FOREACH (doorbell_hook, struct doorbell_hook, h)
+        h->fn();
+}
+
 /* One line. `running` is published before the acknowledgement: whoever has seen that can see what is about to run
  * (F4). */
 static ALWAYS_INLINE void run_line(struct msg_inbox *box, enum msg_class class, u64 from)
 {
     struct msg_slot *s = (struct msg_slot *)((char *)box->slot + from * sizeof(struct msg_slot));
     u32 what = (u32)s->body.what; /* all but the tag */
-    if (unlikely(!what))          /* our own bit: a bare doorbell, served by the hooks */
+    if (unlikely(!what)) {        /* our own bit: a bare doorbell */
+        run_hooks(box);
         return;
+    }
     DEBUG_ASSERT(slot_posted(s) - atomic_load_relaxed(&s->acked) == 1, "a pending bit means one message");
     if (what & MSG_ASYNC) {
         run_copied(box, s, (cpu_t)from);
@@ -92,10 +103,7 @@ void msg_drain(void)
     box = this_cpu(msg_self)
               .inbox; /* read again rather than kept in a register, which would have to be saved */
     atomic_store_relaxed(&box->own.running, NULL);
-    TABLE_FOREACH (doorbell_hook, struct doorbell_hook, h)
-        h->fn();
     apic_eoi();
-    box = this_cpu(msg_self).inbox;
     atomic_store_relaxed(&box->own.drains, box->own.drains + 1);
     counter_inc(msg_interrupts);
 }

@@ -95,12 +95,15 @@ static inline err_t msg_call(cpu_t to,
 static inline err_t msg_call_mask(const cpumask_t *to, const struct msg *m) MUST_CHECK;
 
 /* The bare doorbell, for those that keep their own words (shootdown policies, the overflow word): the receiver's drain
- * runs, and with it every doorbell hook, after this call's earlier stores are visible there. No interrupt is written
- * if one that does the same is on its way. Not to oneself (asserted), not to a CPU that is not online. Any context. */
+ * runs every doorbell hook, after this call's earlier stores are visible there. No interrupt is written if one that does
+ * the same is on its way. Not to oneself (asserted), not to a CPU that is not online. Any context. */
 void smp_doorbell(cpu_t to);
+/* The same for a set, with as few ICR writes as delivery= allows. Preemption off or interrupts off. */
+void smp_doorbell_mask(const cpumask_t *to);
 struct doorbell_hook {
-    void (*fn)(
-        void); /* IPI context, at the end of each drain; must be a few instructions when there is nothing to do */
+    /* IPI context, in each drain that a bare doorbell has rung for, between messages; a few instructions when there is
+     * nothing to do. */
+    void (*fn)(void);
 };
 TABLE_DECLARE(doorbell_hook, struct doorbell_hook);
 #define DOORBELL_HOOK(ident, fn_) TABLE_ENTRY(doorbell_hook, struct doorbell_hook, ident) = {.fn = fn_}

@@ -166,3 +166,18 @@ void smp_doorbell(cpu_t to)
     else
         counter_inc(msg_rings_saved);
 }
+
+void smp_doorbell_mask(const cpumask_t *to)
+{
+    cpumask_t ring;
+    ASSERT(!cpumask_test(to, cpu_self()), "a doorbell is another CPU's");
+    cpumask_clear(&ring);
+    CPUMASK_FOREACH (c, to) {
+        if (inbox_publish_again(&msg_inbox[c]->pending[MSG_CLASS_FIXED].word[c / 64], 1ull << c % 64))
+            cpumask_set(&ring, c);
+        else
+            counter_inc(msg_rings_saved);
+    }
+    if (!cpumask_empty(&ring))
+        msg_ring_mask(&ring, false);
+}
