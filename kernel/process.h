@@ -7,6 +7,7 @@
  * REGIONS_MAX (mm/region.h), THREAD_MAX (kernel/thread.h). docs/memory-map.md states what each costs. */
 #pragma once
 
+#include "kernel/abi/syscall.h"
 #include "kernel/thread.h"
 #include "lib/boot_info.h"
 #include "mm/region.h"
@@ -55,7 +56,8 @@ err_t process_thread_start(struct process *p, cpu_t cpu, vaddr_t entry, vaddr_t 
 /* Ends all threads soon, with STATUS_KILLED, and lets none begin. THREAD. */
 void process_kill(struct process *p);
 /* Until its last thread is gone, descriptor and all, and nobody but the caller refers to it; then *status (may be NULL) is that of
- * process_exit, kill or fault if there was one, else of the first thread that ended. ERR_TIMEOUT after limit_ms scaled by wait_scale
+ * process_exit or kill if there was one, else of a fault, else of the first thread that ended: threads that fault do not end a
+ * program that goes on without them. ERR_TIMEOUT after limit_ms scaled by wait_scale
  * (0: none). THREAD. The caller's reference stays. */
 err_t process_wait(struct process *p, u64 limit_ms, s64 *status) MUST_CHECK;
 void process_ref(struct process *p);
@@ -84,5 +86,5 @@ NORETURN void process_exit(s64 status);
  * thread of this process, or somebody else was told; ERR_INVAL: oneself. THREAD, of ring 3. */
 err_t process_thread_join(thread_handle_t h, s64 *status) MUST_CHECK;
 
-#define STATUS_KILLED (-1000) /* by process_kill, or thread_kill */
-#define STATUS_FAULT  (-1001) /* by a fault that no region explains */
+#define STATUS_KILLED SYS_STATUS_KILLED /* by process_kill, or thread_kill */
+#define STATUS_FAULT  SYS_STATUS_FAULT  /* by a fault that no region explains */

@@ -27,7 +27,7 @@ struct waiter {
 };
 
 /* How a process's status came about: a later, stronger one replaces a weaker one. */
-enum ending { ENDING_NONE, ENDING_THREAD, ENDING_PROCESS };
+enum ending { ENDING_NONE, ENDING_THREAD, ENDING_FAULT, ENDING_PROCESS };
 
 struct process {
     struct space *space;

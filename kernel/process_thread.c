@@ -180,7 +180,7 @@ NORETURN void process_thread_exit(s64 status)
     r->status = status;
     r->ended = ++p->threads_ended;
     p->live--;
-    process_set_status(p, status == STATUS_FAULT ? ENDING_PROCESS : ENDING_THREAD, status);
+    process_set_status(p, status == STATUS_FAULT ? ENDING_FAULT : ENDING_THREAD, status);
     process_wake(p);
     spin_unlock(&p->lock);
     thread_exit();

@@ -85,4 +85,8 @@ struct sys_stats {
     uint64_t shootdowns, routed, requests, pages, whole, icr_writes, interrupts, page_faults, switches;
 };
 
-/* The first thread's RDI: the argument given to `run`, or an address of the process's shared page for benchmarks. */
+/* What SYS_THREAD_JOIN tells of a thread that did not end by itself. */
+#define SYS_STATUS_KILLED (-1000) /* with its process */
+#define SYS_STATUS_FAULT  (-1001) /* by a fault that no region explains */
+
+/* The first thread's RDI: the argument given to `run`, or an address of the process's shared page: kernel/abi/workload.h. */
