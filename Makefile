@@ -4,6 +4,9 @@
 
 ROOMS := lib boot apic smp mm mm/shootdown kernel bench tests
 
+# One file of user/ is one program of ring 3; user/lib is linked to each. They travel beside the kernel, as multiboot2 modules.
+PROGRAMS := $(sort $(patsubst user/%.c,%,$(wildcard user/*.c)))
+
 # ---- tools: the host's gcc, or CROSS_COMPILE=x86_64-elf- and the like, or CC=clang ----
 ifeq ($(origin CC),default)
 CC := $(CROSS_COMPILE)gcc
@@ -26,6 +29,11 @@ CFLAGS := -std=gnu17 -ffreestanding -mcmodel=kernel -mno-red-zone -mgeneral-regs
 	-O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror \
 	-ffile-prefix-map=$(CURDIR)/= -I. -isystem $(B)/include \
 	$(if $(CLANG),-target x86_64-unknown-none) $(if $(filter 1,$(DEBUG)),-DVOLLEY_DEBUG)
+# Ring 3: ordinary compiled code, vector registers and red zone too, in the low 2 GiB; each function a section of its own, so that a
+# program has only what it calls.
+USER_CFLAGS := -std=gnu17 -ffreestanding -fno-pic -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
+	-fno-omit-frame-pointer -ffunction-sections -fdata-sections -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes -Wvla -Werror -ffile-prefix-map=$(CURDIR)/= -I. $(if $(CLANG),-target x86_64-unknown-none)
 NASMFLAGS := -f elf64 -g -F dwarf --reproducible -Werror -I$(B)/
 LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --orphan-handling=error --build-id=none
 
@@ -33,6 +41,8 @@ SOURCES := $(sort $(wildcard $(ROOMS:%=%/*.c) $(ROOMS:%=%/*.asm)))
 OBJECTS := $(SOURCES:%=$(B)/%.o)
 KERNEL  := $(B)/volley.elf
 ISO     := $(B)/volley.iso
+USER_LIB := $(patsubst %,$(B)/%.o,$(sort $(wildcard user/lib/*.c user/lib/*.asm)))
+USER_ELF := $(PROGRAMS:%=$(B)/user/%.elf)
 
 .PHONY: all kernel iso run bench test test-long debug lint help clean FORCE
 .DELETE_ON_ERROR:
@@ -50,12 +60,12 @@ help: ## this list
 	'  OUT=file for the JSON Lines  TIMEOUT=seconds until a silent machine is stopped  QEMU_EXTRA="more arguments"' \
 	'  CC=gcc|clang  CROSS_COMPILE=x86_64-elf-  DEBUG=1 for more assertions  V=1 shows the commands'
 
-kernel: ## the kernel alone: build/volley.elf, with .map .sym .asm beside it
+kernel: ## the kernel build/volley.elf, with .map .sym .asm beside it, and the programs build/user/NAME.elf
 iso: ## the boot medium build/volley.iso (the default)
 
 # One make at a time builds in a directory, as two would write the same files; the inner one here has the lock.
 ifeq ($(LOCKED),$(B))
-kernel: $(KERNEL)
+kernel: $(KERNEL) $(B)/programs
 iso: $(ISO)
 else
 kernel iso:
@@ -111,6 +121,17 @@ $(B)/%.asm.o: %.asm $(wildcard $(ROOMS:%=%/*.inc)) $(B)/flags $(B)/asm-offsets.i
 	@mkdir -p $(@D)
 	$(Q)$(NASM) $(NASMFLAGS) $< -o $@
 
+# ---- ring 3 ----
+$(B)/user/%.c.o: private CFLAGS = $(USER_CFLAGS)
+
+$(B)/user/%.elf: $(B)/user/%.c.o $(USER_LIB) user/user.ld $(B)/flags
+	$(call say,LD)
+	$(Q)$(LD) $(LDFLAGS) --gc-sections -T user/user.ld $(filter %.o,$^) -o $@
+
+# What tools/mkiso puts on the boot medium: those that there are now, and not what a removed source has left behind.
+$(B)/programs: $(USER_ELF)
+	@printf '%s\n' $(PROGRAMS) >$@
+
 # The commit, in the one file that shows it.
 COMMIT := $(shell git describe --always --dirty=+ --exclude='*' 2>/dev/null || echo unknown)
 $(B)/kernel/machine.c.o: private CFLAGS += -DVOLLEY_COMMIT='"$(COMMIT)"'
@@ -133,7 +154,7 @@ $(B)/asm-offsets.inc: tools/asm-offsets.c tools/asm-offsets $(B)/flags
 	$(Q)tools/asm-offsets <$(B)/asm-offsets.s >$@
 
 # Changes only when a tool, a flag or the list of sources does; then everything is built again.
-FLAGS_NOW = $(CC) $(CFLAGS) | $(NASM) $(NASMFLAGS) | $(LD) $(LDFLAGS) | $(SOURCES)
+FLAGS_NOW = $(CC) $(CFLAGS) | $(USER_CFLAGS) | $(NASM) $(NASMFLAGS) | $(LD) $(LDFLAGS) | $(SOURCES) | $(PROGRAMS) $(USER_LIB)
 $(B)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' >$@
@@ -152,8 +173,8 @@ $(KERNEL): $(OBJECTS) $(B)/flags linker.ld tools/gen-symtab
 	$(Q)$(OBJDUMP) -d --no-show-raw-insn $@.new >$(B)/volley.asm
 	$(Q)mv $@.new $@
 
-$(ISO): $(KERNEL) iso/grub.cfg tools/mkiso tools/fixed-time.c
+$(ISO): $(KERNEL) $(B)/programs iso/grub.cfg tools/mkiso tools/fixed-time.c
 	$(call say,ISO)
 	$(Q)tools/mkiso $< $@ 3 bench=default
 
--include $(patsubst %.o,%.d,$(filter %.c.o,$(OBJECTS))) $(B)/asm-offsets.d
+-include $(patsubst %.o,%.d,$(filter %.c.o,$(OBJECTS) $(USER_LIB)) $(PROGRAMS:%=$(B)/user/%.c.o)) $(B)/asm-offsets.d

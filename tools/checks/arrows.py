@@ -1,7 +1,7 @@
 """rooms include only the rooms below them
 
 kernel -> mm -> smp -> apic -> lib, but mm never apic; boot -> lib; bench and tests -> anything, and nobody includes those two but
-kernel/main.c, where the parts are put together. user includes kernel/abi only. Sources come from `#include "room/file.h"`,
+kernel/main.c, where the parts are put together. user includes itself and kernel/abi, which includes nothing of any room. Sources come from `#include "room/file.h"`,
 which has to exist; what the compiler brings along, and stb, may be included with <>.
 """
 
@@ -44,6 +44,8 @@ def check_include(tree, path, number, room, quote, name):
     to = name.split("/")[0]
     if path.endswith((".asm", ".inc")) and "/" not in name:
         return  # asm-offsets.inc and boot's own
+    if path.startswith("kernel/abi/") and not name.startswith("kernel/abi/"):
+        yield Finding(path, number, f'"{name}": what ring 3 and the kernel agree on includes nothing of either side')
     if to not in ROOMS:
         yield Finding(path, number, f'"{name}" does not begin with a room ({", ".join(ROOMS)})')
     elif to not in ALLOWED[room] | COMPOSITION_ROOT.get(path, set()):

@@ -2,7 +2,7 @@
 
 Beside each call of atomic_*_acquire, atomic_*_release and fence_* stands a comment with "pairs with", directly above or within
 six lines of code; the instructions themselves (mfence, lfence, sfence, locked no-ops) and the compiler's fences are written in
-lib/x86 and lib/atomic.h only. Host tests and the definitions are exempt.
+lib/x86 and lib/atomic.h only (programs of ring 3: user/lib/cpu.h and user/lib/atomic.h). Host tests and the definitions are exempt.
 """
 
 import re
@@ -14,7 +14,7 @@ RAW = re.compile(
     r"\b[mls]fence\b|\block\s*;?\s*(?:add|or|xor)[lq]?\s+\$?0\b|__sync_synchronize|__atomic_thread_fence|"
     r"atomic_thread_fence|__atomic_\w+_n\b"
 )
-DEFINITIONS = ("lib/atomic.h", "lib/x86/")
+DEFINITIONS = ("lib/atomic.h", "lib/x86/", "user/lib/atomic.h", "user/lib/cpu.h")
 LINES_ABOVE = 6
 
 
