@@ -87,6 +87,10 @@ u64 apic_icr_writes(void);
  * Setting it again starts over. A stop can come too late for an interrupt that is already pending. */
 void apic_timer_oneshot(u32 ticks);
 void apic_timer_stop(void);
+/* TSC-deadline mode (CPUID.1:ECX[24]) instead of the above, or back; the timer is stopped. Interrupts off. */
+void apic_timer_mode(bool deadline);
+/* In that mode: raises VECTOR_TIMER when this CPU's TSC reaches `tsc`; 0: not at all. */
+void apic_timer_deadline(u64 tsc);
 /* Ticks left. Never call it under QEMU's -icount, where reading it in x2APIC mode ends the emulator. */
 u32 apic_timer_left(void);
 

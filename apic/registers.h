@@ -55,6 +55,7 @@ enum apic_lvt {
     LVT_MODE_NMI = 4u << 8,
     LVT_MASKED = 1u << 16,
     LVT_TIMER_ONESHOT = 0u << 17,
+    LVT_TIMER_DEADLINE = 2u << 17,
 };
 
 enum apic_timer_divide {

@@ -1,7 +1,10 @@
 #include "kernel/idle.h"
 
+#include "kernel/park.h"
+#include "kernel/thread_internal.h"
 #include "kernel/timer.h"
 #include "lib/context.h"
+#include "mm/space.h"
 
 /* Short enough that the 16-byte FIFO of a serial port, filled at 115200 baud in 1.4 ms, never overflows. */
 #define TICK_US 1000u
@@ -11,6 +14,10 @@ static void tick(void) {} /* that its interrupt ends the halt is all it is for *
 void idle_for_a_tick(void)
 {
     ASSERT_MAY_WAIT();
+    if (thread_self()) {
+        thread_sleep_us(TICK_US);
+        return;
+    }
     /* Set with interrupts off: if it fires before the halt, it is pending then and ends it at once. */
     irq_disable();
     if (timer_oneshot_us(TICK_US, tick) != ERR_OK) {
@@ -20,4 +27,21 @@ void idle_for_a_tick(void)
     }
     irq_enable_and_halt();
     timer_cancel();
+}
+
+NORETURN void idle_loop(void)
+{
+    for (;;) {
+        if (!thread_run_ready()) {
+            park_idle();
+            if (!timer_is_usable() && thread_poll_sleepers()) {
+                irq_enable();
+                cpu_pause();
+            } else {
+                /* With interrupts off since the look: what rings now is pending, and ends the halt at once. */
+                irq_enable_and_halt();
+            }
+            irq_disable();
+        }
+    }
 }

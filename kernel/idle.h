@@ -1,6 +1,11 @@
-/* Waiting for what raises no interrupt, without burning the CPU. */
+/* What a CPU does while no thread is ready on it. */
 #pragma once
 
-/* Halts the running CPU until an interrupt arrives, at most about a millisecond; messages are served. Before the APIC
- * timer is calibrated it executes PAUSE and returns at once. THREAD. */
+#include "lib/types.h"
+
+/* The idle thread's loop: runs what becomes ready, else waits for an interrupt. Interrupts off. */
+NORETURN void idle_loop(void);
+
+/* Lets other threads run for about a millisecond, and messages be served. Before there are threads the CPU halts instead; before the
+ * APIC timer is calibrated it executes PAUSE and returns at once. THREAD. */
 void idle_for_a_tick(void);

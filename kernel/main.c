@@ -12,8 +12,11 @@
 #include "kernel/process.h"
 #include "kernel/shell.h"
 #include "kernel/start_cpus.h"
+#include "kernel/thread.h"
+#include "kernel/timer.h"
 #include "kernel/trap.h"
 #include "kernel/tsc_sync.h"
+#include "kernel/worker.h"
 #include "lib/assert.h"
 #include "lib/log.h"
 #include "lib/x86/cpu.h"
@@ -70,8 +73,11 @@ NORETURN void kmain(const struct boot_info *boot)
     clock_init(&acpi);   /* TSC frequency: waits are in real time from here on */
     cpus_prepare(&acpi); /* per-CPU memory, own APIC, messages */
     clock_init_apic_timer();
+    timer_init();
     irq_enable();
+    thread_init();      /* this becomes a thread; there are threads from here on */
     cpus_start(boot);   /* all the others, in parallel */
+    worker_init();      /* a kernel thread on each, for tests and benchmarks */
     tsc_sync_measure(); /* are the clocks of two CPUs comparable? */
     oracle_init();      /* can a stale translation be seen here? */
     machine_print(oracle_summary());

@@ -1,67 +1,15 @@
-/* Until threads, regions and mailboxes are here: weak, so that theirs replace them; then this file goes. */
+/* Until regions and mailboxes are here: weak, so that theirs replace them; then this file goes. */
 #include "kernel/mailbox.h"
 #include "kernel/process.h"
 #include "mm/region.h"
 
 #define WEAK __attribute__((weak))
 
-__attribute__((weak, section(".percpu"))) struct thread *thread_current;
-
 WEAK err_t thread_create_user(cpu_t cpu, struct process *p, vaddr_t entry, vaddr_t stack, u64 arg,
                               struct thread **out)
 {
     (void)cpu, (void)p, (void)entry, (void)stack, (void)arg, (void)out;
     return ERR_UNSUPPORTED;
-}
-WEAK void thread_start(struct thread *t)
-{
-    (void)t;
-}
-WEAK NORETURN void thread_exit(void)
-{
-    panic("there are no threads yet");
-}
-WEAK void thread_block(void) {}
-WEAK err_t thread_block_until(u64 deadline)
-{
-    (void)deadline;
-    return ERR_TIMEOUT;
-}
-WEAK void thread_wake(struct thread *t)
-{
-    (void)t;
-}
-WEAK void thread_yield(void) {}
-WEAK void thread_sleep_us(u64 us)
-{
-    (void)us;
-}
-WEAK err_t thread_move(struct thread *t, cpu_t to)
-{
-    (void)t, (void)to;
-    return ERR_UNSUPPORTED;
-}
-WEAK void thread_kill(struct thread *t)
-{
-    (void)t;
-}
-WEAK struct thread *thread_get(thread_handle_t h)
-{
-    (void)h;
-    return NULL;
-}
-WEAK void thread_put(struct thread *t)
-{
-    (void)t;
-}
-WEAK u32 thread_count(void)
-{
-    return 0;
-}
-WEAK bool cpu_is_parked(cpu_t cpu)
-{
-    (void)cpu;
-    return false;
 }
 
 WEAK err_t mailbox_send(thread_handle_t to, const u64 word[MSG_WORDS])

@@ -2,8 +2,8 @@
 
 #include "apic/apic.h"
 #include "kernel/features.h"
+#include "kernel/thread.h"
 #include "kernel/trap.h"
-#include "kernel/worker.h"
 #include "lib/features.h"
 #include "lib/log.h"
 #include "lib/percpu.h"
@@ -112,8 +112,7 @@ static void ap_entry(u64 cpu)
     apic_init_cpu();
     smp_cpu_online();
     space_init_cpu();
-    irq_enable();
-    worker_loop();
+    thread_init_cpu();
 }
 
 u32 cpus_start(const struct boot_info *boot)

@@ -25,34 +25,49 @@ enum thread_state {
 
 typedef u32 thread_handle_t; /* generation << 16 | index; never 0; what ring 3 gets */
 
-#define THREAD_MAX      4096u /* limit of the machine: 20 KiB each, 80 MiB */
+#define THREAD_MAX      4096u /* limit of the machine: 16 KiB of stack each, and a frame for those of ring 3 */
 #define THREAD_NAME_MAX 24u
 
+/* Four cache lines; the descriptors lie in one array for ever, so that a handle can be looked up without a lock. */
 struct thread {
+    /* Its own CPU's alone. */
     u64 rsp; /* saved by the switch; offset 0, known to kernel/switch.asm */
     u64 stack_top;
-    struct space *space;     /* NULL: a kernel thread */
+    struct space *space;     /* what it runs in; NULL: only the kernel half */
     struct process *process; /* NULL: a kernel thread */
-    thread_handle_t handle;
-    u16 index;
-    u8 state;         /* enum thread_state; written by its CPU */
-    bool woken;       /* a wake came while it was not blocked: its next thread_block returns at once */
-    bool killed;      /* set by anyone: it exits at its next return to ring 3, or from its next wait */
-    bool pinned;      /* stays on its CPU when that is parked or others are idle */
-    cpu_t cpu;        /* that it is on; changed only by thread_move's protocol */
-    cpu_t cpu_wanted; /* CPU_NONE, or where the next switch takes it */
-    u32 wake_pending; /* on a wake list; taken by exchange */
-    struct thread *wake_next;
-    struct thread *queue_next, *queue_prev; /* run queue, sleep queue or dead list */
-    void (*fn)(void *arg);                  /* kernel threads */
-    void *arg;
     void *fpu;               /* XSAVE area (kernel/fpu.c); NULL: a kernel thread */
     cpu_t fpu_cpu;           /* whose registers still hold its state, if that CPU's fpu_owner agrees */
-    struct mailbox *mailbox; /* kernel/mailbox.c; NULL: a kernel thread */
+    u8 state;                /* enum thread_state; written by its CPU */
+    bool queued;             /* READY, and in its CPU's run queue */
+    bool woken;              /* a wake came while it was not blocked: its next thread_block returns at once */
+    bool expired;            /* its deadline has passed */
     u64 runtime_tsc;         /* ticks that it has run, up to its last switch */
-    u64 switches;
+    u64 switches;            /* times that it was switched to */
+
+    /* Others write these too. */
+    u32 refs CACHE_ALIGNED; /* holders of the descriptor, and THREAD_WAKING: see kernel/thread_table.c */
+    thread_handle_t handle;
+    cpu_t cpu;        /* that it is on; changed by that CPU only, when it sends the thread elsewhere */
+    cpu_t cpu_wanted; /* CPU_NONE, or where the next switch takes it */
+    u16 index;
+    bool killed;   /* set by anyone: it exits at its next return to ring 3, or from its next wait */
+    bool pinned;   /* stays on its CPU when others are idle; keeps the CPU from being parked */
+    bool service;  /* a kernel thread that belongs to its CPU, parked or not */
+    bool arriving; /* sent to `cpu`, and not yet taken in there */
+    struct thread *wake_next; /* wake list, or list of dead ones */
+    struct mailbox *mailbox;  /* kernel/mailbox.c; NULL: a kernel thread */
+
+    struct thread *queue_next CACHE_ALIGNED, *queue_prev; /* run queue */
+    struct thread *sleep_child, *sleep_next, *sleep_prev; /* sleep queue: kernel/thread_sleep.h */
+    u64 deadline;                                         /* TSC, while it is in the sleep queue */
+
+    void (*fn)(void *arg) CACHE_ALIGNED; /* kernel threads */
+    void *arg;
+    void *user_page; /* ring 3: the frame of mailbox and XSAVE area */
     char name[THREAD_NAME_MAX];
 };
+_Static_assert(sizeof(struct thread) == 256 && offsetof(struct thread, rsp) == 0,
+               "four lines; kernel/switch.asm");
 
 DECLARE_PERCPU(struct thread *, thread_current);
 static ALWAYS_INLINE struct thread *thread_self(void)
@@ -70,9 +85,10 @@ enum user_work {
  * interrupts off; returns with interrupts off and user_work 0, or not at all. */
 void user_return_work(void);
 
-/* Boot CPU, once, after space_init: makes the caller thread "boot" of CPU 0 and starts CPU 0's idle thread. */
+/* Boot CPU, once, after space_init and the calibration of the timer: makes the caller thread "boot" of CPU 0, and CPU 0's idle
+ * thread. */
 void thread_init(void);
-/* Each AP, last: becomes that CPU's idle thread. */
+/* Each AP, last, interrupts off: becomes that CPU's idle thread. */
 NORETURN void thread_init_cpu(void);
 
 /* A thread that runs fn(arg) in the kernel on that CPU; not started yet. ERR_NOMEM, ERR_FULL (THREAD_MAX), ERR_ABSENT (no such
@@ -100,11 +116,18 @@ err_t thread_move(struct thread *t, cpu_t to) MUST_CHECK;
 /* Sets killed and gets t out of ring 3 or its wait; it ends soon after. Any CPU, THREAD. */
 void thread_kill(struct thread *t);
 
-/* By handle; NULL if it is gone. The descriptor stays valid until thread_put. THREAD or IPI. */
+extern struct thread *thread_table; /* [THREAD_MAX] */
+/* By index, below THREAD_MAX: no check of the generation, no reference; may be free. */
+static ALWAYS_INLINE struct thread *thread_at(u32 index)
+{
+    return &thread_table[index];
+}
+/* By handle; NULL if it is gone, its descriptor given back. The descriptor stays valid until thread_put. Any context but NMI. */
 struct thread *thread_get(thread_handle_t h);
-struct thread *thread_at(u32 index); /* the same by index; no check of the generation; may be free */
 void thread_put(struct thread *t);
-u32 thread_count(void);
+u32 thread_count(void); /* descriptors in use, those of idle threads and other services too */
+/* Gives back the stacks that no thread uses, which are otherwise kept for the next. THREAD. */
+void thread_trim(void);
 
 /* CPU parking: no thread runs there, no space is loaded; it still answers messages and the kernel's own shootdowns.
  * ERR_INVAL: CPU 0, or one that has pinned threads. THREAD. */

@@ -1,13 +1,33 @@
-/* One pending call on each CPU, by the local APIC timer in one-shot mode. kernel/clock.h:clock_init_apic_timer
- * comes first. */
+/* Calls at a time, on the CPU that asked for them, by its local APIC timer: one pending call for each use.
+ *
+ * The timer runs in TSC-deadline mode where a test at boot has seen that fire, else one-shot; timer= on the command line insists.
+ * kernel/clock.h:clock_init_apic_timer comes first. Contexts: THREAD, IRQ-OFF, IPI; preemption off. */
 #pragma once
 #include "lib/types.h"
 
-/* Calls fn on this CPU in interrupt context (lib/context.h: IPI), not before `us` microseconds have passed by the
- * TSC. One call is pending at most: a second one replaces the first. fn may set the next. ERR_UNSUPPORTED: the
- * timer was not calibrated; ERR_INVAL: no fn. THREAD, IRQ-OFF, IPI; preemption off. */
+enum timer_use {
+    TIMER_ONESHOT, /* timer_oneshot_us */
+    TIMER_SLEEP,   /* the sleep queue's earliest deadline */
+    TIMER_SLICE,   /* the end of the running thread's slice */
+    TIMER_USES,
+};
+
+/* Calls fn on this CPU in interrupt context (lib/context.h: IPI), not before the TSC has reached `deadline`; replaces the use's
+ * pending call. fn may set the next. Interrupts off. Where there is no timer nothing happens: see timer_is_usable. */
+void timer_set(enum timer_use use, u64 deadline, void (*fn)(void));
+/* Forgets the use's pending call: fn will not run after this returns. */
+void timer_clear(enum timer_use use);
+/* False where the timer was not calibrated: then nothing is ever called. */
+bool timer_is_usable(void);
+
+/* The use TIMER_ONESHOT, `us` microseconds from now by the TSC. ERR_UNSUPPORTED: there is no timer; ERR_INVAL: no fn. */
 err_t timer_oneshot_us(u64 us, void (*fn)(void)) MUST_CHECK;
-/* Forgets this CPU's pending call: fn will not run after this returns. Contexts as above. */
 void timer_cancel(void);
-/* Calls fn after so many ticks of the APIC timer, not 0, whatever they last: for calibration. Contexts as above. */
+/* Calls fn after so many ticks of the APIC timer, not 0, whatever they last: for calibration, before timer_init. */
 void timer_oneshot_raw(u32 ticks, void (*fn)(void));
+
+/* Boot CPU, once, after clock_init_apic_timer, interrupts off: chooses the mode. */
+void timer_init(void);
+/* Each AP, interrupts off: the same mode there. */
+void timer_init_cpu(void);
+const char *timer_mode_name(void); /* "tsc-deadline", "one-shot", "none" */

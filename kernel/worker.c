@@ -1,10 +1,11 @@
 #include "kernel/worker.h"
 
+#include "kernel/thread.h"
 #include "lib/atomic.h"
 #include "lib/context.h"
+#include "lib/log.h"
 #include "lib/wait.h"
 #include "smp/cpus.h"
-#include "smp/message.h"
 
 enum worker_state {
     WORKER_IDLE,    /* whoever changes this to FILLING owns fn and arg */
@@ -17,6 +18,7 @@ static struct worker {
     u32 state;
     void (*fn)(void *arg);
     void *arg;
+    struct thread *thread;
 } CACHE_ALIGNED workers[MAX_CPUS];
 
 static bool has_work(struct worker *w)
@@ -26,18 +28,14 @@ static bool has_work(struct worker *w)
     return atomic_load_acquire(&w->state) == WORKER_READY;
 }
 
-NORETURN void worker_loop(void)
+static void worker_main(void *arg)
 {
-    struct worker *w = &workers[cpu_self()];
+    struct worker *w = arg;
     for (;;) {
-        /* With interrupts off between the look and the halt, a doorbell rung in between stays pending and ends the halt at
-         * once. Without that, it would be served first, and the halt would sleep through the work it announced. */
-        irq_disable();
         if (!has_work(w)) {
-            irq_enable_and_halt();
+            thread_block();
             continue;
         }
-        irq_enable();
         w->fn(w->arg);
         /* orders: all the work before IDLE; pairs with: kernel/worker.c:worker_busy (acquire);
          * else: whoever waited could miss what the work has written. */
@@ -45,11 +43,27 @@ NORETURN void worker_loop(void)
     }
 }
 
+void worker_init(void)
+{
+    CPUMASK_FOREACH (c, &cpus_online) {
+        if (c == 0)
+            continue;
+        char name[THREAD_NAME_MAX];
+        format(name, sizeof(name), "worker %u", c);
+        struct worker *w = &workers[c];
+        err_t e = thread_create(c, name, worker_main, w, &w->thread);
+        if (e != ERR_OK)
+            panic("CPU %u gets no worker: %s", c, err_name(e));
+        w->thread->pinned = w->thread->service = true;
+        thread_start(w->thread);
+    }
+}
+
 err_t worker_start(cpu_t cpu, void (*fn)(void *arg), void *arg)
 {
     if (cpu == 0 || fn == NULL)
         return ERR_INVAL;
-    if (!cpu_is_online(cpu))
+    if (!cpu_is_online(cpu) || cpu_is_parked(cpu))
         return ERR_ABSENT;
     struct worker *w = &workers[cpu];
     u32 idle = WORKER_IDLE;
@@ -60,13 +74,13 @@ err_t worker_start(cpu_t cpu, void (*fn)(void *arg), void *arg)
     /* orders: fn and arg, and all that the starter has prepared, before READY; pairs with: kernel/worker.c:has_work
      * (acquire); else: the worker could call the function of its previous work. */
     atomic_store_release(&w->state, WORKER_READY);
-    smp_doorbell(cpu);
+    thread_wake(w->thread);
     return ERR_OK;
 }
 
 bool worker_busy(cpu_t cpu)
 {
-    /* orders: the caller's reading of results after IDLE; pairs with: kernel/worker.c:worker_loop (release);
+    /* orders: the caller's reading of results after IDLE; pairs with: kernel/worker.c:worker_main (release);
      * else: it could read results that are not written yet. */
     return atomic_load_acquire(&workers[cpu].state) != WORKER_IDLE;
 }

@@ -42,6 +42,10 @@ const char *kmap_guard_name(vaddr_t va);
 /* Names it, cut to 23 characters. Whoever created the stack, before anyone runs on it. */
 void kmap_name_stack(u64 stack_top, const char *fmt, ...) PRINTF(2, 3);
 
+/* `count` stacks in a row from `start` on, the first page of each `stride` bytes being its guard: all have one name, and need not be
+ * mapped. Once. */
+void kmap_guard_area(vaddr_t start, u64 stride, u32 count, const char *name);
+
 /* Walks the loaded tables and counts what must not be: writable and executable, user bit in the kernel half,
  * executable outside text, the kernel's rodata writable under any address, anything in the user half. 0 is right;
  * the first findings are logged. With no space loaded. */

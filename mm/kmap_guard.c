@@ -13,8 +13,8 @@ struct guard {
     char name[24];
 };
 
-/* Every CPU has four stacks (kernel, NMI, double fault, machine check); as many again for threads, and the boot
- * stack. */
+/* Every CPU has four stacks (kernel, NMI, double fault, machine check); as many again for what tests want, and the boot
+ * stack. The threads' stacks are an area. */
 #define GUARDS_MAX (8 * MAX_CPUS + 1)
 static struct guard guards[GUARDS_MAX];
 static u32 guard_count; /* slots taken; may run past GUARDS_MAX when it is full */
@@ -69,8 +69,30 @@ void kmap_name_stack(u64 stack_top, const char *fmt, ...)
     kmap_name_guard(stack_top - KSTACK_SIZE - PAGE_SIZE, name);
 }
 
+/* Stacks that lie in a row: the first page of each stride is its guard. Written once. */
+static struct {
+    vaddr_t start;
+    u64 stride;
+    u32 count;
+    const char *name;
+} area;
+
+void kmap_guard_area(vaddr_t start, u64 stride, u32 count, const char *name)
+{
+    area.name = name;
+    area.stride = stride;
+    area.count = count;
+    /* orders: all else before the start that makes it found; pairs with: mm/kmap_guard.c:kmap_guard_name (acquire); else: an
+     * overflow on another CPU could be looked up in half an area. */
+    atomic_store_release(&area.start, start);
+}
+
 const char *kmap_guard_name(vaddr_t va)
 {
+    /* orders: the rest after the start; pairs with: mm/kmap_guard.c:kmap_guard_area (release); else: see there. */
+    vaddr_t start = atomic_load_acquire(&area.start);
+    if (start && va >= start && va < start + area.count * area.stride)
+        return (va - start) % area.stride < PAGE_SIZE ? area.name : NULL;
     struct guard *g = va ? find(ALIGN_DOWN(va, PAGE_SIZE)) : NULL;
     return g ? g->name : NULL;
 }

@@ -7,12 +7,14 @@
 #include "kernel/command.h"
 #include "kernel/console.h"
 #include "kernel/panic.h"
+#include "kernel/thread.h"
 #include "kernel/worker.h"
 #include "lib/atomic.h"
 #include "lib/context.h"
 #include "lib/json.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "lib/wait.h"
 #include "mm/frame.h"
 #include "mm/space.h"
 #include "tests/select.h"
@@ -93,6 +95,7 @@ void test_blind(struct test *t, const char *why)
 /* What a test must leave as it was. */
 struct surroundings {
     u64 free_frames;
+    u32 threads;
     const struct shootdown_policy *policy;
     struct space *loaded;
     bool irq_on, unsafe_allowed;
@@ -101,9 +104,11 @@ struct surroundings {
 
 static struct surroundings surroundings(void)
 {
+    thread_trim(); /* stacks that are kept for the next thread are no leak */
     frame_drain_cache();
     return (struct surroundings){
         .free_frames = frame_stats().free,
+        .threads = thread_count(),
         .policy = shootdown_policy(),
         .loaded = space_loaded(),
         .irq_on = irq_enabled(),
@@ -123,7 +128,12 @@ static void compare_surroundings(struct test *t, const struct surroundings *befo
         err_t e = worker_wait(c, SETTLE_MS);
         CHECK(t, e == ERR_OK, "CPU %u is still at work after the test: %s", c, err_name(e));
     }
+    struct wait w = WAIT("the test's threads to be gone", wait_ms(SETTLE_MS));
+    while (thread_count() != before->threads && wait_spin(&w))
+        thread_yield();
     struct surroundings after = surroundings();
+    CHECK(t, after.threads == before->threads, "%u threads are left, there were %u", after.threads,
+          before->threads);
     CHECK(t, irq_on == before->irq_on, "interrupts were %s, are %s", before->irq_on ? "on" : "off",
           irq_on ? "on" : "off");
     CHECK(t, after.preempt_depth == before->preempt_depth, "preemption count was %u, is %u",

@@ -1,0 +1,150 @@
+/* How threads begin and end. */
+#include "kernel/fpu.h"
+#include "kernel/gdt.h"
+#include "kernel/idle.h"
+#include "kernel/process.h"
+#include "kernel/thread_internal.h"
+#include "kernel/timer.h"
+#include "kernel/trap.h"
+#include "kernel/worker.h"
+#include "lib/assert.h"
+#include "lib/context.h"
+#include "lib/counter.h"
+#include "lib/image.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/frame.h"
+#include "mm/layout.h"
+#include "smp/cpus.h"
+
+COUNTER(threads_created, "threads that were created");
+
+#define RFLAGS_FIXED 0x2ull /* bit 1 is always set */
+
+/* What thread_switch pops: R15 first, then where it returns to. */
+struct switch_frame {
+    u64 r15, r14, r13, r12, rbx, rbp;
+    const char *rip;
+};
+
+/* A thread that returns to `begin` at its first switch, `above` bytes being in use at the top of its stack. RBP = 0 ends its
+ * backtraces. */
+static void prepare_stack(struct thread *t, const char *begin, u64 above)
+{
+    struct switch_frame *s = (struct switch_frame *)(t->stack_top - above) - 1;
+    *s = (struct switch_frame){.rip = begin};
+    t->rsp = (u64)s;
+}
+
+static err_t create(cpu_t cpu, const char *name, struct thread **out)
+{
+    ASSERT_MAY_WAIT();
+    if (cpu >= cpu_count() || !cpu_is_online(cpu) || cpu_is_parked(cpu))
+        return ERR_ABSENT;
+    err_t e = thread_alloc(name, true, out);
+    if (e == ERR_OK) {
+        atomic_store_relaxed(&(*out)->cpu, cpu);
+        counter_inc(threads_created);
+    }
+    return e;
+}
+
+err_t thread_create(cpu_t cpu, const char *name, void (*fn)(void *arg), void *arg, struct thread **out)
+{
+    struct thread *t;
+    err_t e = create(cpu, name, &t);
+    if (e != ERR_OK)
+        return e;
+    t->fn = fn;
+    t->arg = arg;
+    prepare_stack(t, thread_start_kernel, 2 * sizeof(u64));
+    *out = t;
+    return ERR_OK;
+}
+
+void thread_begin(struct thread *prev)
+{
+    thread_switched(prev);
+    struct thread *self = thread_self();
+    irq_enable();
+    self->fn(self->arg);
+    thread_exit();
+}
+
+void thread_begin_user(struct thread *prev)
+{
+    thread_switched(prev);
+}
+
+void thread_start(struct thread *t)
+{
+    thread_hold(t); /* it may run and end before we have rung */
+    /* As in kernel/thread_switch.c:send, for a thread that is nobody's yet. The hold orders it: a LOCKed add. */
+    atomic_store_relaxed(&t->arriving, true);
+    thread_wake(t);
+    thread_put(t);
+}
+
+NORETURN void thread_exit(void)
+{
+    ASSERT(irq_enabled() && !context_is_irq() && !this_cpu(percpu_head.preempt_depth),
+           "a thread ends with interrupts on, and preemption not off");
+    irq_disable();
+    thread_self()->state = THREAD_DEAD;
+    thread_reschedule();
+    panic("a thread that had ended ran again");
+}
+
+void thread_kill(struct thread *t)
+{
+    atomic_store_relaxed(&t->killed, true);
+    thread_wake(t);
+}
+
+/* ---- the first threads ---- */
+
+static struct thread *adopt(const char *name, u64 stack_top)
+{
+    struct thread *t;
+    if (thread_alloc(name, false, &t) != ERR_OK)
+        panic("no thread descriptor for CPU %u", cpu_self());
+    t->stack_top = stack_top;
+    t->service = t->pinned = true;
+    t->cpu = cpu_self();
+    return t;
+}
+
+static void idle_main(void *arg)
+{
+    (void)arg;
+    irq_disable();
+    idle_loop();
+}
+
+void thread_init(void)
+{
+    struct thread *idle;
+    thread_table_init();
+    struct thread *boot = adopt("boot", (u64)boot_stack_top);
+    irq_disable();
+    thread_adopt(boot);
+    irq_enable();
+    if (thread_create(0, "idle 0", idle_main, NULL, &idle) != ERR_OK)
+        panic("no memory for CPU 0's idle thread");
+    idle->service = idle->pinned = true;
+    idle->state = THREAD_READY; /* in no queue: it runs when nobody else does */
+    this_cpu(thread_cpu.idle) = idle;
+    thread_reaper_start();
+}
+
+NORETURN void thread_init_cpu(void)
+{
+    char name[THREAD_NAME_MAX];
+    format(name, sizeof(name), "idle %u", cpu_self());
+    struct thread *idle =
+        adopt(name, 0); /* its stack is the one that the CPU started on; ring 3 never enters on it */
+    timer_init_cpu();
+    this_cpu(thread_cpu.idle) = idle;
+    thread_adopt(idle);
+    idle_loop();
+}

@@ -1,0 +1,58 @@
+/* What the files kernel/thread*.c and kernel/park.c share. */
+#pragma once
+
+#include "kernel/thread.h"
+#include "kernel/thread_queue.h"
+#include "kernel/thread_sleep.h"
+#include "lib/atomic.h"
+
+/* struct thread.refs: how many hold the descriptor (its own existence is one until its last switch), and whether the thread is on
+ * a wake list, which holds it too. Whoever makes it 0 frees it. */
+#define THREAD_WAKING (1u << 31)
+
+/* ---- kernel/thread_table.c ---- */
+void thread_table_init(void);
+void thread_reaper_start(void);
+/* A descriptor with one reference, state NEW, all else 0, and a stack if `stack`. ERR_FULL, ERR_NOMEM. THREAD. */
+err_t thread_alloc(const char *name, bool stack, struct thread **out) MUST_CHECK;
+/* refs has become 0. Any context but NMI. */
+void thread_free(struct thread *t);
+static inline void thread_hold(struct thread *t) /* by who knows that it is held already */
+{
+    atomic_fetch_add(&t->refs, 1);
+}
+
+/* ---- kernel/thread_switch.c; interrupts off ---- */
+struct thread_cpu {
+    struct thread_queue ready;
+    struct thread_sleepers asleep;
+    struct thread *idle;
+    u64 switched;                       /* TSC at the last switch */
+    u64 slice_end;                      /* TSC; of the running thread's slice, if others are ready */
+    bool slicing;                       /* the timer is set for a slice's end */
+    struct thread *wakes CACHE_ALIGNED; /* others push here: kernel/wake_list.h */
+};
+DECLARE_PERCPU(struct thread_cpu, thread_cpu);
+
+/* The boot code that is running becomes thread t, which is the running one. */
+void thread_adopt(struct thread *t);
+/* Ends the first half of a switch: what ran before is put where it belongs. */
+void thread_switched(struct thread *prev);
+/* Runs what is ready, t being the idle thread. False: nobody is. */
+bool thread_run_ready(void);
+/* Gives the CPU to the next; the caller's state is set. Returns when it runs again. */
+void thread_reschedule(void);
+/* The running thread is to let others run, or to leave this CPU, when it next returns to ring 3. */
+void thread_request_resched(void);
+/* Wakes those whose time has come. Are there others left? For the idle loop where there is no timer. */
+bool thread_poll_sleepers(void);
+/* The next CPU in turn that takes threads. */
+cpu_t thread_any_cpu(void);
+
+/* ---- kernel/thread.c: where a thread begins, called by kernel/switch.asm ---- */
+NORETURN void thread_begin(struct thread *prev);
+void thread_begin_user(struct thread *prev);
+
+/* kernel/switch.asm */
+struct thread *thread_switch(struct thread *prev, struct thread *next);
+extern const char thread_start_kernel[], thread_start_user[];
