@@ -2,6 +2,7 @@
  * and an AP starts with caches off and nothing set. Manual: SDM volume 3A, sections 2.5 (CR0, CR4), 2.2.1 (EFER),
  * 12.12 (PAT). */
 #include "kernel/features.h"
+#include "lib/assert.h"
 #include "lib/x86/cpu.h"
 
 #define CR0_PE         (1ull << 0)
@@ -18,6 +19,7 @@
 #define CR4_OSFXSR     (1ull << 9)
 #define CR4_OSXMMEXCPT (1ull << 10)
 #define CR4_UMIP       (1ull << 11)
+#define CR4_PCIDE      (1ull << 17)
 #define CR4_OSXSAVE    (1ull << 18)
 #define CR4_SMEP       (1ull << 20)
 #define CR4_SMAP       (1ull << 21)
@@ -25,11 +27,13 @@
  * ring 3 could write its own base; TSD, because ring 3 may read the time; PCE; LA57, CET, PKE, because firmware may have left
  * them on. */
 
-#define MSR_EFER 0xc0000080u
-#define EFER_SCE (1ull << 0) /* SYSCALL exists */
-#define EFER_LME (1ull << 8)
-#define EFER_LMA (1ull << 10)
-#define EFER_NXE (1ull << 11)
+#define CR3_LOW_BITS 0xfffull
+
+#define MSR_EFER     0xc0000080u
+#define EFER_SCE     (1ull << 0) /* SYSCALL exists */
+#define EFER_LME     (1ull << 8)
+#define EFER_LMA     (1ull << 10)
+#define EFER_NXE     (1ull << 11)
 
 /* The power-on value, but for entry 4, which becomes write-combining (1) instead of write-back (6). No page uses
  * entry 4 before this is written, so nothing that is cached has to be flushed for it. */
@@ -41,6 +45,7 @@ struct control_registers features_control_registers(void)
     u64 cr4 = CR4_DE | CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
     cr4 |= features.pge ? CR4_PGE : 0;
     cr4 |= features.umip ? CR4_UMIP : 0;
+    cr4 |= features.pcid ? CR4_PCIDE : 0;
     cr4 |= features.smep ? CR4_SMEP : 0;
     cr4 |= features.smap ? CR4_SMAP : 0;
     cr4 |= features.xsave ? CR4_OSXSAVE : 0; /* XCR0: kernel/fpu.c */
@@ -66,6 +71,10 @@ void control_registers_write(const struct control_registers *r)
 {
     wrmsr(MSR_EFER, r->efer);
     cr0_write(r->cr0);
+    /* PCIDE may be set only in long mode and on PCID 0 (SDM volume 3A, section 4.10.1): boot's tables and the trampoline's have
+     * nothing in these bits. From then on a load of CR3 names a PCID. */
+    ASSERT(!(r->cr4 & CR4_PCIDE) || (cr4_read() & CR4_PCIDE) || !(cr3_read() & CR3_LOW_BITS),
+           "PCIDs are turned on while PCID 0 is loaded");
     cr4_write(
         r->cr4); /* changes of PGE, SMEP or SMAP flush the TLB, global entries too (SDM volume 3A, section 4.10.4.1) */
     wrmsr(MSR_PAT, r->pat);

@@ -3,6 +3,7 @@
 
 #include "kernel/emulator.h"
 #include "kernel/idt.h"
+#include "kernel/invlpg_erratum.h"
 #include "kernel/panic.h"
 #include "lib/log.h"
 #include "lib/param.h"
@@ -17,9 +18,9 @@
 /* ---- switches ---- */
 
 static struct {
-    bool x2apic, global, smep, smap;
-} wanted = {true, true, true, true};
-static bool decided, x2apic_insisted;
+    bool x2apic, global, pcid, invpcid, smep, smap;
+} wanted = {true, true, true, true, true, true};
+static bool decided, x2apic_insisted, pcid_insisted;
 
 static const char *set_switch(const char *value, bool *wish)
 {
@@ -37,6 +38,16 @@ static const char *set_global(const char *value)
 {
     return set_switch(value, &wanted.global);
 }
+static const char *set_pcid(const char *value)
+{
+    const char *allowed = set_switch(value, &wanted.pcid);
+    pcid_insisted = !allowed && wanted.pcid;
+    return allowed;
+}
+static const char *set_invpcid(const char *value)
+{
+    return set_switch(value, &wanted.invpcid);
+}
 static const char *set_smep(const char *value)
 {
     return set_switch(value, &wanted.smep);
@@ -48,6 +59,8 @@ static const char *set_smap(const char *value)
 PARAM(x2apic, "x2apic",
       "x2apic=on|off  use x2APIC where the CPU has it (default on, unless firmware asks not to)", set_x2apic);
 PARAM(global, "global", "global=on|off  use global pages for the kernel (default on)", set_global);
+PARAM(pcid, "pcid", "pcid=on|off  keep the entries of several spaces apart by PCID (default on)", set_pcid);
+PARAM(invpcid, "invpcid", "invpcid=on|off  flush by INVPCID where PCIDs are used (default on)", set_invpcid);
 PARAM(smep, "smep", "smep=on|off  the kernel cannot execute user pages (default on)", set_smep);
 PARAM(smap, "smap", "smap=on|off  the kernel cannot touch user pages unawares (default on)", set_smap);
 
@@ -137,6 +150,26 @@ static void log_features(void)
                  "invariant): do not trust times and measurements");
 }
 
+/* Errata ADL063, RPL042. One of the two that it takes is switched off: PCIDs, because without global pages every flush of a
+ * kernel range would cost all other spaces their entries; the other one for who insists. */
+static void mind_invlpg_erratum(void)
+{
+    u32 fixed_in, microcode = invlpg_erratum_microcode();
+    if (!invlpg_erratum_applies(&features, microcode, &fixed_in))
+        return;
+    log_warn(
+        "cpu: INVLPG may leave global pages cached while PCIDs are on (errata ADL063, RPL042; microcode %x, "
+        "mended in %x): %s",
+        microcode, fixed_in,
+        pcid_insisted ? "no global pages, as pcid=on was given"
+                      : "no PCIDs; pcid=on gives global pages up instead");
+    features.invlpg_erratum = true;
+    if (pcid_insisted)
+        features.pge = false;
+    else
+        features.pcid = features.invpcid = false;
+}
+
 void features_init(void)
 {
     features_detect(&features);
@@ -145,6 +178,9 @@ void features_init(void)
     wait_scale = emulator == EMULATOR_NONE || emulator == EMULATOR_KVM ? 1 : EMULATOR_WAIT_SCALE;
     features.x2apic = features.x2apic && wanted.x2apic;
     features.pge = features.pge && wanted.global;
+    features.pcid = features.pcid && wanted.pcid;
+    features.invpcid = features.invpcid && features.pcid && wanted.invpcid;
+    mind_invlpg_erratum();
     features.smep = features.smep && wanted.smep;
     features.smap = features.smap && wanted.smap;
     decided = true;

@@ -3,12 +3,12 @@
 #include "lib/assert.h"
 #include "lib/features.h"
 #include "lib/spinlock.h"
-#include "lib/x86/tlb.h"
 #include "mm/frame.h"
 #include "mm/kmap.h"
 #include "mm/kmap_internal.h"
 #include "mm/layout.h"
 #include "mm/pte.h"
+#include "mm/tlb_local.h"
 
 /* Guards the tables of the permanent part. */
 static spinlock_t kmap_lock = SPINLOCK_INIT;
@@ -74,8 +74,11 @@ static void unmap_and_free(vaddr_t va, u64 n)
         paddr_t frame = pt_walk(&kernel_pt, page).pa;
         err_t e = pt_unmap(&kernel_pt, page, page + PAGE_SIZE, NULL, &change);
         ASSERT(e == ERR_OK && change.leaves == 1, "a 4 KiB page of kmap_pages is unmapped");
-        invlpg(
-            page); /* and with it all paging-structure caches of this CPU (SDM volume 3A, section 4.10.4.1) */
+        /* A freed table must leave the paging-structure caches of all PCIDs of this CPU, a leaf only its entries. */
+        if (change.tables)
+            tlb_flush_all_local();
+        else
+            tlb_flush_range_local(page, 1, PT_4K);
         kmap_free_parked_tables();
         spin_unlock_irqrestore(&kmap_lock, irq);
         frame_free(frame);

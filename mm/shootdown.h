@@ -27,11 +27,13 @@ struct frame;
 struct space;
 struct tlb_ticket;
 
-/* What a CPU has published about a space: written by that CPU only, read by initiators. One cache line. */
+/* What a CPU has published about a space: written by that CPU only, read by initiators. One cache line. A space that is not loaded
+ * has its words stand still, although its entries may remain, tagged by a PCID: they say what its next load has to catch up. */
 struct tlb_cpu {
     tlb_gen_t entered; /* it is in the handler for this generation, or past it */
     tlb_gen_t flushed; /* leaf entries older than this generation are gone */
     tlb_gen_t walkers; /* so are paging-structure caches */
+    u32 slot; /* where its entries are tagged, if that slot is still its own (mm/pcid.h); read by nobody else */
 } CACHE_ALIGNED;
 
 /* The flush request itself, carried in the message, so that nothing of the initiator's is read after the acknowledgement. */

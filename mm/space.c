@@ -169,7 +169,7 @@ bool space_fault_is_stale(vaddr_t va, bool write, bool exec, bool user)
     if (!user && is_user)
         return false;
     counter_inc(fault_stale);
-    invlpg(va);
+    tlb_flush_range_local(va, 1, PT_4K);
     return true;
 }
 
@@ -181,6 +181,7 @@ void space_init(void)
         panic("no memory for the kernel space's %llu bytes of published generations",
               (unsigned long long)bytes);
     space_fill(&kernel_space, kernel_pt.root, cpu);
+    tlb_local_init();
 }
 
 void space_init_cpu(void)

@@ -7,11 +7,13 @@
 #include "lib/context.h"
 #include "lib/counter.h"
 #include "mm/kmap.h"
+#include "mm/pcid.h"
 #include "mm/respond.h"
 #include "mm/space.h"
 #include "mm/tlb_local.h"
 
 COUNTER(space_loads, "loads of a space's root");
+COUNTER(space_loads_kept, "of these, that found their entries kept by a PCID");
 COUNTER(space_returns, "returns to a space whose root was only borrowed meanwhile");
 COUNTER(space_return_flushes, "of these, with a flush, because the space had changed");
 COUNTER(space_gave_up, "borrowed roots given up because tables were freed");
@@ -64,17 +66,30 @@ static void come_back(struct space *s, cpu_t self)
     this_cpu(tlb_loaded) = s;
 }
 
-static void load_root(struct space *s, cpu_t self)
+static void load_kernel_root(void)
 {
-    if (!s) {
-        cr3_write(kernel_pt.root.v);
-        return;
-    }
+    cr3_write(features.pcid ? pcid_kernel_cr3(kernel_pt.root.v) : kernel_pt.root.v);
+}
+
+static ALWAYS_INLINE void load_root(struct space *s, cpu_t self)
+{
     cpumask_set_atomic(&s->loaded, self);
     tlb_gen_t gen = join(s, self);
-    /* Without PCIDs a load of CR3 forgets all but global entries, paging-structure caches included. */
-    cr3_write(s->pt.root.v);
-    tlb_publish_all(&s->cpu[self], gen);
+    struct tlb_cpu *me = &s->cpu[self];
+    u64 cr3 = s->pt.root.v;
+    /* Entries that the PCID has kept are good if they are this space's and nothing has changed since they were last brought up
+     * to date. If something has, all of them go, with the paging-structure caches: what changed meanwhile is not known here.
+     * Without PCIDs any load of CR3 forgets all but global entries, paging-structure caches included. */
+    bool keep = false;
+    if (features.pcid) {
+        keep = pcid_slot_for(s->id, me) && me->flushed == gen;
+        cr3 |= PCID_OF_SLOT(me->slot) | (keep ? CR3_KEEP : 0);
+    }
+    cr3_write(cr3);
+    if (keep)
+        counter_inc(space_loads_kept);
+    else
+        tlb_publish_all(me, gen);
 }
 
 void space_load(struct space *s)
@@ -88,7 +103,10 @@ void space_load(struct space *s)
         counter_inc(space_loads);
         this_cpu(tlb_switching) = true;
         compiler_barrier();
-        load_root(s, self);
+        if (s)
+            load_root(s, self);
+        else
+            load_kernel_root();
         this_cpu(tlb_loaded) = s;
         this_cpu(tlb_borrowed) = NULL;
         compiler_barrier();
@@ -122,7 +140,7 @@ void space_give_up(void)
     struct space *s = this_cpu(tlb_borrowed);
     DEBUG_ASSERT(!irq_enabled() && s && !this_cpu(tlb_loaded), "only a borrowed root is given up");
     counter_inc(space_gave_up);
-    cr3_write(kernel_pt.root.v);
+    load_kernel_root();
     this_cpu(tlb_borrowed) = NULL;
     leave(s, cpu_self());
 }

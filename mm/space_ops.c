@@ -1,6 +1,7 @@
 /* What changes a space's translations: each operation is one ticket. */
 #include "lib/assert.h"
 #include "lib/context.h"
+#include "lib/features.h"
 #include "mm/frame.h"
 #include "mm/layout.h"
 #include "mm/pte.h"
@@ -20,6 +21,12 @@ static err_t check_range(const struct space *s, vaddr_t start, vaddr_t end)
 static bool may_be_global(const struct space *s, u32 prot)
 {
     return s == &kernel_space || !(prot & PT_GLOBAL);
+}
+
+/* The kernel's pages always are, where the machine has it: else INVLPG would reach the copy of one PCID only. */
+static u32 leaf_prot(const struct space *s, u32 prot)
+{
+    return s == &kernel_space && features.pge ? prot | PT_GLOBAL : prot;
 }
 
 /* Sees what an operation removed or replaced: owned frames go onto the ticket; memory that is not ordinary RAM, or was not
@@ -105,7 +112,7 @@ err_t space_remap(struct space *s, vaddr_t va, paddr_t pa, enum pt_size size, u3
     ticket_open(&t, s, va, va + bytes);
     struct collector c = {.visitor.leaf = collect, .ticket = &t};
     u64 old;
-    e = pt_remap(&s->pt, va, pa, size, prot, &old);
+    e = pt_remap(&s->pt, va, pa, size, leaf_prot(s, prot), &old);
     struct pt_change change = {.leaves = e == ERR_OK, .narrowed = true, .stride = size};
     if (e == ERR_OK)
         collect(&c.visitor, va, size, old);
@@ -132,7 +139,7 @@ err_t space_map(struct space *s, vaddr_t va, paddr_t pa, u64 bytes, enum pt_size
 
     struct tlb_ticket t;
     ticket_open(&t, s, va, va + bytes);
-    e = pt_map_range(&s->pt, va, pa, bytes, max_size, prot);
+    e = pt_map_range(&s->pt, va, pa, bytes, max_size, leaf_prot(s, prot));
     if (e != ERR_OK)
         space_uncharge(s, owned);
     /* Not present to present: whoever faults meanwhile walks again. */

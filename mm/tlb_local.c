@@ -2,12 +2,27 @@
 
 #include "lib/counter.h"
 #include "lib/features.h"
+#include "mm/layout.h"
+#include "mm/pcid.h"
 
 COUNTER(tlb_flush_pages, "pages flushed one by one on this CPU (INVLPG)");
 COUNTER(tlb_flush_space, "flushes of all non-global entries on this CPU (CR3 written)");
 COUNTER(tlb_flush_all, "flushes of everything on this CPU, global entries too");
 
 #define CR4_PGE (1ull << 7)
+
+bool tlb_range_has_more;
+
+void tlb_local_init(void)
+{
+    tlb_range_has_more = features.pcid && !features.pge;
+}
+
+void tlb_flush_range_elsewhere(vaddr_t start)
+{
+    if (start >= KERNEL_HALF)
+        pcid_forget_others();
+}
 
 void tlb_flush_space_local(void)
 {
@@ -18,12 +33,18 @@ void tlb_flush_space_local(void)
 void tlb_flush_all_local(void)
 {
     counter_inc(tlb_flush_all);
+    if (features.invpcid) {
+        invpcid(INVPCID_ALL_GLOBAL, 0, 0);
+        return;
+    }
     if (!features.pge) {
+        if (features.pcid)
+            pcid_forget_others();
         cr3_write(cr3_read());
         return;
     }
-    /* Any change of PGE forgets everything, global entries included (SDM volume 3A, section 4.10.4.1). An interrupt between
-     * the two writes would run with global pages off, which is slow but right. */
+    /* Any change of PGE forgets everything, global entries and all PCIDs included (SDM volume 3A, section 4.10.4.1). An
+     * interrupt between the two writes would run with global pages off, which is slow but right. */
     u64 cr4 = cr4_read();
     cr4_write(cr4 & ~CR4_PGE);
     cr4_write(cr4);
