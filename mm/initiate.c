@@ -12,14 +12,9 @@ COUNTER(shootdown_line_full, "targets told by the flush-everything word, because
 
 u32 shootdown_ceiling = SHOOTDOWN_CEILING_DEFAULT;
 
-void shootdown_send(struct tlb_ticket *t, enum tlb_level ack)
+static ALWAYS_INLINE void send(struct tlb_ticket *t, const cpumask_t *to, const struct msg *m)
 {
-    struct msg m;
-    m.kind = tlb_flush_message;
-    m.flags = MSG_OWN_ACK;
-    tlb_request_pack(&t->request, ack, m.word);
-
-    msg_post_mask(&t->must, &m, &t->by_word);
+    msg_post_mask(to, m, &t->by_word);
     if (unlikely(!cpumask_empty(&t->by_word))) {
         counter_add(shootdown_line_full, cpumask_count(&t->by_word));
         CPUMASK_FOREACH (c, &t->by_word)
@@ -27,6 +22,26 @@ void shootdown_send(struct tlb_ticket *t, enum tlb_level ack)
     }
     if (patch_enabled(PATCH_TIMES))
         t->times.t[TLB_T_POSTED] = rdtsc_ordered();
+}
+
+void shootdown_send(struct tlb_ticket *t, enum tlb_level ack)
+{
+    struct msg m;
+    m.kind = tlb_flush_message;
+    m.flags = MSG_OWN_ACK;
+    m.tag = 0;
+    tlb_request_pack(&t->request, ack, m.word);
+    send(t, &t->must, &m);
+}
+
+void shootdown_send_kind(struct tlb_ticket *t, const cpumask_t *to, const struct msg_kind *kind,
+                         enum tlb_level ack, u64 word4, u64 word5)
+{
+    struct msg m = {.kind = kind, .flags = MSG_OWN_ACK};
+    tlb_request_pack(&t->request, ack, m.word);
+    m.word[4] = word4;
+    m.word[5] = word5;
+    send(t, to, &m);
 }
 
 const char *tlb_level_name(enum tlb_level l)
@@ -47,8 +62,8 @@ static const struct shootdown_policy *find(const char *name)
     return NULL;
 }
 
-/* Serves every level on every range: what a policy's requests are routed to when it cannot. */
-static const struct shootdown_policy *strongest(void)
+/* Serves every level on every range. */
+const struct shootdown_policy *shootdown_strongest(void)
 {
     static const struct shootdown_policy *p;
     if (unlikely(!p)) {
@@ -60,7 +75,8 @@ static const struct shootdown_policy *strongest(void)
 
 const struct shootdown_policy *shootdown_policy(void)
 {
-    return likely(in_force) ? in_force : strongest();
+    const struct shootdown_policy *p = atomic_load_relaxed(&in_force);
+    return likely(p) ? p : shootdown_strongest();
 }
 
 bool shootdown_policy_chosen(void)
@@ -94,19 +110,37 @@ err_t shootdown_policy_set(const char *name)
         return ERR_ABSENT;
     if (!may_be_chosen(p))
         return ERR_UNSUPPORTED;
-    in_force = p;
+    ASSERT(p->special == (p->control || p->waits_in_ipi || p->at_return != p->at_release),
+           "a policy says whether it goes the long way");
+    atomic_store_relaxed(&in_force, p);
     return ERR_OK;
+}
+
+static ALWAYS_INLINE const struct shootdown_policy *route(const struct shootdown_policy *p,
+                                                          enum tlb_level at_return, enum tlb_level at_release)
+{
+    return likely(at_release <= p->at_release) && likely(at_return <= p->at_return || p->control)
+               ? p
+               : shootdown_strongest();
+}
+
+/* A handler runs on kernel mappings itself, so on a kernel range nothing less than FLUSHED will do, at return too. */
+static const struct shootdown_policy *route_kernel(const struct shootdown_policy *p, enum tlb_level need)
+{
+    need = MAX(need, TLB_FLUSHED);
+    return p->control ? shootdown_strongest() : route(p, need, need);
 }
 
 const struct shootdown_policy *shootdown_route(const struct shootdown_policy *p, enum tlb_level need,
                                                bool kernel_range)
 {
-    /* A handler runs on kernel mappings itself, so on a kernel range nothing less than FLUSHED will do. */
-    if (kernel_range && need < TLB_FLUSHED)
-        need = TLB_FLUSHED;
-    if (kernel_range && p->control)
-        return strongest();
-    return likely(need <= p->at_release) ? p : strongest();
+    return unlikely(kernel_range) ? route_kernel(p, need) : route(p, need, need);
+}
+
+const struct shootdown_policy *shootdown_route_lax(const struct shootdown_policy *p, enum tlb_level need,
+                                                   bool kernel_range)
+{
+    return unlikely(kernel_range) ? route_kernel(p, need) : route(p, TLB_NONE, need);
 }
 
 static const char *set_unsafe(const char *value)

@@ -105,8 +105,8 @@ static COLD void not_running_in(const struct space *s, enum tlb_level level)
         space_give_up();
 }
 
-/* IPI context; not NMI, because of publish. The words are read before the acknowledgement: after it they are the sender's. */
-static void tlb_flush_received(struct msg_in *in)
+/* Not NMI, because of publish. The words are read before the acknowledgement: after it they are the sender's. */
+void tlb_respond(struct msg_in *in)
 {
     struct space *s = (struct space *)in->word[0];
     tlb_gen_t gen = in->word[1];
@@ -133,8 +133,28 @@ static void tlb_flush_received(struct msg_in *in)
     compiler_barrier();
     this_cpu(tlb_pending)--;
 }
-TABLE_ENTRY(msg_kind, struct msg_kind, tlb_flush_kind) = {.name = "tlb_flush", .fn = tlb_flush_received};
+TABLE_ENTRY(msg_kind, struct msg_kind, tlb_flush_kind) = {.name = "tlb_flush", .fn = tlb_respond};
 const struct msg_kind *const tlb_flush_message = &tlb_flush_kind;
+
+bool tlb_respond_enter(const struct tlb_request *r)
+{
+    counter_inc(tlb_requests);
+    if (r->space != this_cpu(tlb_loaded) && r->space != &kernel_space) {
+        not_running_in(r->space, r->level);
+        return false;
+    }
+    this_cpu(tlb_pending)++;
+    compiler_barrier();
+    publish(&r->space->cpu[cpu_self()].entered, r->gen);
+    return true;
+}
+
+void tlb_respond_flush(const struct tlb_request *r)
+{
+    catch_up(NULL, r->space, &r->space->cpu[cpu_self()], r->gen, r->start, r->pages, r->stride, r->level);
+    compiler_barrier();
+    this_cpu(tlb_pending)--;
+}
 
 void tlb_flush_all_by_word(cpu_t cpu)
 {
@@ -144,7 +164,40 @@ void tlb_flush_all_by_word(cpu_t cpu)
     smp_doorbell(cpu);
 }
 
-/* At the end of every drain: usually two loads and a branch. */
+void tlb_flush_everything(void (*entered)(void))
+{
+    this_cpu(tlb_pending)++;
+    compiler_barrier();
+    struct space *s = this_cpu(tlb_loaded);
+    /* orders: both reads before the flush; pairs with: mm/ticket.c:ticket_close (LOCKed increment); else: a change made
+     * after the flush would be published as forgotten. */
+    tlb_gen_t kernel_gen = atomic_load_acquire(&kernel_space.gen);
+    tlb_gen_t gen = s ? atomic_load_acquire(&s->gen) : 0;
+    if (entered) {
+        publish(&kernel_space.cpu[cpu_self()].entered, kernel_gen);
+        if (s)
+            publish(&s->cpu[cpu_self()].entered, gen);
+        entered();
+    }
+    tlb_flush_all_local();
+    /* Nobody says what for, and freed tables may be it. */
+    if (this_cpu(tlb_borrowed))
+        space_give_up();
+    tlb_publish_all(&kernel_space.cpu[cpu_self()], kernel_gen);
+    if (s)
+        tlb_publish_all(&s->cpu[cpu_self()], gen);
+    compiler_barrier();
+    this_cpu(tlb_pending)--;
+}
+
+void tlb_flush_all_here(void)
+{
+    bool was_on = irq_save();
+    tlb_flush_everything(NULL);
+    irq_restore(was_on);
+}
+
+/* Whenever a bare doorbell was rung: usually two loads and a branch. */
 static void serve_word(void)
 {
     struct tlb_word *w = this_cpu_ptr(tlb_word);
@@ -155,23 +208,8 @@ static void serve_word(void)
         return;
 
     counter_inc(tlb_flush_by_word);
-    this_cpu(tlb_pending)++;
-    compiler_barrier();
-    struct space *s = this_cpu(tlb_loaded);
-    /* orders: both reads before the flush; pairs with: mm/ticket.c:ticket_close (LOCKed increment); else: a change made
-     * after the flush would be published as forgotten. */
-    tlb_gen_t kernel_gen = atomic_load_acquire(&kernel_space.gen);
-    tlb_gen_t gen = s ? atomic_load_acquire(&s->gen) : 0;
-    tlb_flush_all_local();
-    /* The word does not say what for, and freed tables may be it. */
-    if (this_cpu(tlb_borrowed))
-        space_give_up();
-    tlb_publish_all(&kernel_space.cpu[cpu_self()], kernel_gen);
-    if (s)
-        tlb_publish_all(&s->cpu[cpu_self()], gen);
+    tlb_flush_everything(NULL);
     w->done = asked;
-    compiler_barrier();
-    this_cpu(tlb_pending)--;
 }
 DOORBELL_HOOK(tlb_word_hook, serve_word);
 

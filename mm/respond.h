@@ -41,6 +41,22 @@ void tlb_publish_all(struct tlb_cpu *c, tlb_gen_t gen);
 /* Asks `cpu` to flush everything, by a word that cannot overflow, and rings. For when its line is full. Any context. */
 void tlb_flush_all_by_word(cpu_t cpu);
 
+/* ---- the target's part, for policies that have messages or words of their own; IPI context ---- */
+
+/* What the message tlb_flush_message does, for kinds whose first words are the same (tlb_request_pack): acknowledges where the
+ * request says, flushes, publishes. The payload is the sender's again afterwards. */
+void tlb_respond(struct msg_in *in);
+/* The same in two parts, for a request that did not come by a message. Enter: raises the count of pending flushes and
+ * publishes ENTERED; false if this CPU does not run in the space: then there is nothing to flush. Flush: the rest. */
+bool tlb_respond_enter(const struct tlb_request *r);
+void tlb_respond_flush(const struct tlb_request *r);
+/* Everything, for whatever changed so far in the kernel's space and the one that this CPU runs in. `entered`, if not NULL, is
+ * called when ENTERED has been published, before the flush. Interrupts off. */
+void tlb_flush_everything(void (*entered)(void));
+
+/* Forgets everything on this CPU, and publishes that for the kernel's space and the one that it runs in. THREAD or IRQ-OFF. */
+void tlb_flush_all_here(void);
+
 /* The space that this CPU runs in, and is told of all changes of; NULL if none. And the one whose root it only borrows: at most
  * one of the two is not NULL. Written by mm/space_load.c with interrupts off. */
 DECLARE_PERCPU(struct space *, tlb_loaded);

@@ -67,8 +67,13 @@ struct tlb_times {
 struct tlb_ticket {
     struct tlb_request request;
     vaddr_t end;
+    const struct shootdown_policy *asked;  /* in force when it was opened */
     const struct shootdown_policy *policy; /* that serves it, after routing */
     bool here_done;                        /* this CPU has flushed, or has nothing of the space */
+    /* Set between open and close, by an operation whose caller relies on nothing but that memory is not reused too early: a
+     * policy may then return before anybody has forgotten. */
+    bool lax;
+    bool has_turn;                    /* see waits_in_ipi */
     u32 parked_frames, parked_tables; /* heads of lists through struct frame.next; TICKET_NO_FRAME: empty */
     struct tlb_ticket *in_flight_next;
     cpumask_t must;    /* other CPUs that are waited for; a policy may widen it, never narrow it */
@@ -77,16 +82,37 @@ struct tlb_ticket {
 };
 
 /* The initiator waits in one place (mm/ticket.c), whatever the policy: until every CPU of `must` has published at_return, or
- * what the request asks for if that is less. */
+ * what the request asks for if that is less. Where at_return is below at_release, the policy defers: the operation returns
+ * at once, the ticket moves to a place of its own (mm/deferred.h), and the core releases it when the words say so. */
 struct shootdown_policy {
     const char *name, *summary;
     enum tlb_level at_return;  /* the most that holds when the operation returns to its caller */
     enum tlb_level at_release; /* the most that holds when memory is given back */
     bool control;              /* broken on purpose: needs unsafe=yes, and nobody waits for anything */
-    bool (*usable)(void);      /* NULL: on every machine */
-    void (*post)(struct tlb_ticket *
-                     t); /* steps 4 to 7: tell t->must and flush here, in the policy's order; interrupts on */
+    bool waits_in_ipi; /* its targets wait in IPI context: such initiators take turns, from open to release */
+    bool
+        special; /* any of: control, waits_in_ipi, at_return below at_release. Goes by mm/ticket_special.c, off the
+                     way of the others */
+    bool (*usable)(void); /* NULL: on every machine */
+    /* Step 0: before the tables change, with the space's lock and the turn held; interrupts on. And its undoing, when
+     * it turns out that nobody has to forget anything. Both or neither; needs waits_in_ipi. */
+    void (*prepare)(struct tlb_ticket *t);
+    void (*cancel)(struct tlb_ticket *t);
+    /* Steps 4 to 7: tell t->must and flush here, in the policy's order; then wait for the policy's own words, if it has
+     * any. Interrupts on, preemption off. */
+    void (*post)(struct tlb_ticket *t);
+    /* On a target, for policies that keep their own words: a bare doorbell was rung here. IPI context. */
+    void (*enter)(void);
+    /* This CPU is about to return to ring 3, and USER_WORK_TLB was set (kernel/thread.h); or it leaves its space; or it
+     * opens a user-access section (shootdown_user_open). Interrupts off. */
+    void (*user_return)(void);
+    /* The timer's tick. Interrupts off, IPI context. */
+    void (*tick)(void);
 };
+static inline bool shootdown_policy_defers(const struct shootdown_policy *p)
+{
+    return p->at_return < p->at_release && !p->control;
+}
 TABLE_DECLARE(policy, struct shootdown_policy);
 #define SHOOTDOWN_POLICY(ident, summary_, ...)                                                               \
     TABLE_ENTRY(policy, struct shootdown_policy,                                                             \
@@ -101,24 +127,38 @@ bool shootdown_policy_usable(const struct shootdown_policy *p);
 /* ERR_ABSENT: no such policy. ERR_UNSUPPORTED: a control without leave, or not usable on this machine. Thread; takes effect for
  * shootdowns that begin later. */
 err_t shootdown_policy_set(const char *name) MUST_CHECK;
+/* The policy that serves everything: requests that another cannot serve go there. */
+const struct shootdown_policy *shootdown_strongest(void);
 /* Leave to select a policy that is broken on purpose: unsafe=yes, or the test that needs one. */
 void shootdown_unsafe_allow(bool allow);
 bool shootdown_unsafe_allowed(void);
-/* The policy that serves `need` on a range of the given space under policy p: p itself, or the stronger path. */
+/* The policy that serves `need`, at return as well as at release, on a range of the given space under policy p: p itself, or
+ * the stronger path. */
 const struct shootdown_policy *shootdown_route(const struct shootdown_policy *p, enum tlb_level need,
                                                bool kernel_range);
+/* The same for an operation whose caller relies on nothing but that memory is not reused too early (tlb_ticket.lax). */
+const struct shootdown_policy *shootdown_route_lax(const struct shootdown_policy *p, enum tlb_level need,
+                                                   bool kernel_range);
+/* Waits until no change of s (NULL: of any space) is in flight: what policies have deferred has been released. Tells the CPUs
+ * that have not forgotten yet, if they do not by themselves within wait_us. THREAD. */
+void shootdown_settle(struct space *s, u64 wait_us);
 
 /* ---- for policies: the pieces of a shootdown ---- */
 
 /* Sends the request to all of t->must; each acknowledges at `ack`: TLB_ENTERED, or TLB_FLUSHED (after whatever flush the
  * request asks for). A CPU whose line is full is told by its flush-everything word and a bare doorbell instead. */
 void shootdown_send(struct tlb_ticket *t, enum tlb_level ack);
+/* The same to some CPUs, by a kind of the policy's own, which calls tlb_respond (mm/respond.h) and has two more words. */
+void shootdown_send_kind(struct tlb_ticket *t, const cpumask_t *to, const struct msg_kind *kind,
+                         enum tlb_level ack, u64 word4, u64 word5);
 /* Flushes this CPU by the same generation rule as a target; idempotent. THREAD: turns interrupts off and on. */
 void shootdown_flush_here(struct tlb_ticket *t);
 /* ---- for mm/space.c: one ticket from begin to end (mm/ticket.c) ---- */
 
 /* Waits for changes in flight that overlap [start, end), takes the space's lock, preemption off. THREAD. */
 void ticket_open(struct tlb_ticket *t, struct space *s, vaddr_t start, vaddr_t end);
+/* The same for an operation that takes nothing away: no policy is asked to prepare for it. */
+void ticket_open_adding(struct tlb_ticket *t, struct space *s, vaddr_t start, vaddr_t end);
 /* Parks a frame, or a table page, until the release. Lock held. */
 void ticket_park_frame(struct tlb_ticket *t, struct frame *f, paddr_t p); /* f: its descriptor */
 void ticket_park_table(struct tlb_ticket *t, paddr_t p);

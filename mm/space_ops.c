@@ -46,6 +46,8 @@ static void collect(struct pt_visitor *v, vaddr_t va, enum pt_size size, u64 old
     struct frame *f = frame_of(pa);
     if ((old_pte & (PTE_PCD | PTE_PWT | pte_pat_bit(level))) || !f)
         c->special = true;
+    if (!(old_pte & PTE_OWNED))
+        c->ticket->lax = false; /* the caller may reuse it as soon as we return */
     if (old_pte & PTE_OWNED) {
         ASSERT(f != NULL, "only frames of the allocator can be a mapping's own");
         ticket_park_frame(c->ticket, f, pa);
@@ -71,6 +73,7 @@ err_t space_unmap(struct space *s, vaddr_t start, vaddr_t end)
 
     struct tlb_ticket t;
     ticket_open(&t, s, start, end);
+    t.lax = true;
     struct collector c = {.visitor.leaf = collect, .ticket = &t};
     struct pt_change change = {0};
     e = pt_unmap(&s->pt, start, end, &c.visitor, &change);
@@ -138,7 +141,7 @@ err_t space_map(struct space *s, vaddr_t va, paddr_t pa, u64 bytes, enum pt_size
         return e;
 
     struct tlb_ticket t;
-    ticket_open(&t, s, va, va + bytes);
+    ticket_open_adding(&t, s, va, va + bytes);
     e = pt_map_range(&s->pt, va, pa, bytes, max_size, leaf_prot(s, prot));
     if (e != ERR_OK)
         space_uncharge(s, owned);

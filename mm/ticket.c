@@ -7,6 +7,7 @@
 #include "mm/frame.h"
 #include "mm/respond.h"
 #include "mm/space.h"
+#include "mm/ticket_internal.h"
 
 COUNTER(shootdowns, "changes that some CPU had to forget");
 COUNTER(shootdown_routed, "shootdowns that took a stronger path than the policy in force");
@@ -14,16 +15,6 @@ COUNTER(shootdown_late_words, "CPUs whose word was not there yet when the initia
 COUNTER(shootdown_conflicts, "operations that waited for an earlier change in flight in their range");
 
 PERCPU(struct tlb_times, shootdown_times);
-
-#define STAMP(t, phase)                                                                                      \
-    do {                                                                                                     \
-        if (patch_enabled(PATCH_TIMES))                                                                      \
-            (t)->times.t[phase] = rdtsc_ordered();                                                           \
-    } while (0)
-
-/* How long a change of another CPU may stay in flight before we say that the machine is broken. Longer than the message
- * watchdog's own limit, which names the culprit. */
-#define IN_FLIGHT_LIMIT_MS 60000u
 
 static bool overlaps(const struct tlb_ticket *list, vaddr_t start, vaddr_t end)
 {
@@ -44,28 +35,49 @@ static bool try_open(struct space *s, vaddr_t start, vaddr_t end)
     return false;
 }
 
-static COLD void open_after_others(struct space *s, vaddr_t start, vaddr_t end)
+static COLD void open_after_others(struct tlb_ticket *t)
 {
-    struct wait w = WAIT("an overlapping change of the same space", wait_ms(IN_FLIGHT_LIMIT_MS));
+    struct space *s = t->request.space;
+    struct wait w = WAIT("an overlapping change of the same space", wait_ms(TICKET_LIMIT_MS));
     counter_inc(shootdown_conflicts);
-    while (!try_open(s, start, end))
+    /* Between two tries the turn is somebody else's, who may need it to end the very change that we wait for. */
+    for (u32 turns = 0; ticket_give_turn(t), ticket_take_turn(t), !try_open(s, t->request.start, t->end);
+         turns++) {
+        ticket_hurry_others(s, turns);
         if (!wait_spin(&w))
             panic("%s has been in flight for over %u s: its ticket was never released", w.what,
-                  IN_FLIGHT_LIMIT_MS / 1000);
+                  TICKET_LIMIT_MS / 1000);
+    }
 }
 
-void ticket_open(struct tlb_ticket *t, struct space *s, vaddr_t start, vaddr_t end)
+static ALWAYS_INLINE void open(struct tlb_ticket *t, struct space *s, vaddr_t start, vaddr_t end)
 {
     ASSERT_MAY_WAIT();
     t->request.space = s;
     t->request.start = start;
     t->end = end;
     t->parked_frames = t->parked_tables = TICKET_NO_FRAME;
-    t->here_done = false;
+    t->here_done = t->lax = t->has_turn = false;
+    if (unlikely(t->asked->special))
+        ticket_take_turn(t);
     if (unlikely(!try_open(s, start, end)))
-        open_after_others(s, start, end);
+        open_after_others(t);
     s->at_work = t;
     STAMP(t, TLB_T_BEGIN);
+}
+
+void ticket_open(struct tlb_ticket *t, struct space *s, vaddr_t start, vaddr_t end)
+{
+    t->asked = shootdown_policy();
+    open(t, s, start, end);
+    if (unlikely(t->asked->prepare))
+        t->asked->prepare(t);
+}
+
+void ticket_open_adding(struct tlb_ticket *t, struct space *s, vaddr_t start, vaddr_t end)
+{
+    t->asked = shootdown_strongest();
+    open(t, s, start, end);
 }
 
 static ALWAYS_INLINE void park(u32 *list, struct frame *f, paddr_t p)
@@ -100,7 +112,7 @@ static u64 free_list(u32 *list)
     return frames;
 }
 
-static bool has_reached(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
+bool ticket_cpu_reached(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
 {
     if (tlb_published(&s->cpu[c], gen, level))
         return true;
@@ -119,8 +131,11 @@ static COLD void wait_watched(const struct space *s, cpu_t c, tlb_gen_t gen, enu
         panic("a shootdown was never answered by CPU %u (APIC id %u): its memory can neither be reused nor "
               "kept",
               c, cpu_apic_id(c));
-    struct wait w = WAIT("a CPU's published generation", wait_ms(IN_FLIGHT_LIMIT_MS));
-    while (!has_reached(s, c, gen, level))
+    /* It may owe us a flush that it was allowed to put off, or that nobody has told it of yet. */
+    if (!ticket_cpu_reached(s, c, gen, level))
+        ticket_pull(c);
+    struct wait w = WAIT("a CPU's published generation", wait_ms(TICKET_LIMIT_MS));
+    while (!ticket_cpu_reached(s, c, gen, level))
         if (!wait_spin(&w))
             panic("CPU %u (APIC id %u) has not reached %s of generation %llu: entered %llu, flushed %llu, "
                   "walkers %llu",
@@ -134,7 +149,7 @@ static NOINLINE void wait_for_word(const struct space *s, cpu_t c, tlb_gen_t gen
 {
     counter_inc(shootdown_late_words);
     for (u32 turns = WAIT_SPINS_PER_LOOK; turns; turns--) {
-        if (has_reached(s, c, gen, level))
+        if (ticket_cpu_reached(s, c, gen, level))
             return;
         cpu_pause();
     }
@@ -152,21 +167,21 @@ static ALWAYS_INLINE void wait_published(const struct space *s, const cpumask_t 
             wait_for_word(s, c, gen, level);
 }
 
-/* Step 10, the end: nobody can use the old translations any more, as far as the operation needs it. */
-static void release(struct tlb_ticket *t)
+void ticket_free_parked(struct tlb_ticket *t)
 {
-    struct space *s = t->request.space;
-
-    spin_lock(&s->lock);
-    struct tlb_ticket **at = &s->in_flight;
-    while (*at != t)
-        at = &(*at)->in_flight_next;
-    *at = t->in_flight_next;
-    spin_unlock(&s->lock);
-
     u64 freed = free_list(&t->parked_frames) + free_list(&t->parked_tables);
     if (freed)
-        space_uncharge(s, freed);
+        space_uncharge(t->request.space, freed);
+}
+
+/* Step 10, the end: nobody can use the old translations any more, as far as the operation needs it. */
+static ALWAYS_INLINE void release(struct tlb_ticket *t)
+{
+    struct space *s = t->request.space;
+    spin_lock(&s->lock);
+    ticket_unlink(t);
+    spin_unlock(&s->lock);
+    ticket_free_parked(t);
 }
 
 /* Rounds what the change touched to one contiguous run of pages of its smallest size. */
@@ -198,19 +213,21 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
     s->at_work = NULL;
     STAMP(t, TLB_T_CHANGED);
     if (need == TLB_NONE) {
+        ticket_cancel(t);
         spin_unlock(&s->lock);
+        ticket_give_turn(t);
         preempt_enable();
         return;
     }
 
     t->request.level = need >= TLB_WALKERS ? TLB_WALKERS : TLB_FLUSHED;
     set_request_range(&t->request, t->end, change);
-    const struct shootdown_policy *asked = shootdown_policy();
-    t->policy = shootdown_route(asked, need, kernel_range);
-    if (t->policy != asked)
+    t->policy = t->lax ? shootdown_route_lax(t->asked, need, kernel_range)
+                       : shootdown_route(t->asked, need, kernel_range);
+    if (t->policy != t->asked)
         counter_inc(shootdown_routed);
     enum tlb_level until = MIN(t->policy->at_return, t->request.level);
-    ASSERT(until >= need || t->policy->control, "the policy that a request is routed to serves it");
+    ASSERT(until >= need || t->policy->special, "the policy that a request is routed to serves it");
 
     /* Step 2. The LOCKed increment is the full fence.
      * orders: the changed entries and the new generation before the read of the mask;
@@ -225,8 +242,11 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
     t->here_done = !cpumask_test(&t->must, self);
     cpumask_unset(&t->must, self);
 
-    t->in_flight_next = s->in_flight;
-    s->in_flight = t;
+    if (unlikely(t->policy->special)) {
+        ticket_close_special(t);
+        return;
+    }
+    ticket_link(t);
     spin_unlock(&s->lock);
     STAMP(t, TLB_T_TARGETS);
 
@@ -234,9 +254,18 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
         t->policy->post(t);
     else
         shootdown_flush_here(t);
-    /* Step 10. Nothing that a policy says counts here, the words of the CPUs do; only a control goes without them. */
-    if (likely(!t->policy->control))
-        wait_published(s, &t->must, t->request.gen, until);
+    /* Step 10. Nothing that a policy says counts here, the words of the CPUs do. */
+    wait_published(s, &t->must, t->request.gen, until);
+    ticket_finish(t);
+}
+
+void ticket_wait_published(const struct tlb_ticket *t, enum tlb_level until)
+{
+    wait_published(t->request.space, &t->must, t->request.gen, until);
+}
+
+void ticket_finish(struct tlb_ticket *t)
+{
     ASSERT(t->here_done, "the initiator flushes itself before memory is released");
     counter_inc(shootdowns);
     STAMP(t, TLB_T_WAITED);
@@ -245,6 +274,8 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
         t->times.t[TLB_T_RELEASED] = rdtsc_ordered();
         *this_cpu_ptr(shootdown_times) = t->times;
     }
+    if (unlikely(t->has_turn))
+        ticket_give_turn(t);
     preempt_enable();
 }
 

@@ -105,6 +105,7 @@ struct surroundings {
 static struct surroundings surroundings(void)
 {
     thread_trim(); /* stacks that are kept for the next thread are no leak */
+    shootdown_settle(NULL, 0);
     frame_drain_cache();
     return (struct surroundings){
         .free_frames = frame_stats().free,

@@ -2,7 +2,7 @@
 
 #include "lib/context.h"
 #include "mm/frame.h"
-#include "smp/cpus.h"
+#include "smp/message.h"
 #include "tests/window.h"
 
 /* Content tells the frame's owner and the round, so that whoever reaches it betrays both. */
@@ -51,20 +51,51 @@ static void add(struct outcome *out, const struct observation *x)
         out->broken = x->broken;
 }
 
-/* Allocates for the new owner until it gets `wanted`; the others are given back. */
-static bool take_over(paddr_t wanted, u64 content)
+/* How long what a policy has put off may stay in flight before everyone who is waited for is told. */
+#define SETTLE_US 2000u
+
+/* A policy that defers has promised nothing about the page at return, only that its frame is not reused: until it is given
+ * back, reaching the old content is no violation, and reaching the new owner's is one at any time. */
+static void wait_for_release(struct space *s)
+{
+    if (shootdown_policy_defers(shootdown_policy()))
+        shootdown_settle(owner_of(s), SETTLE_US);
+}
+
+/* Allocates for the new owner until it gets `wanted`; the others are given back. Any context that may allocate. */
+static bool take_here(paddr_t wanted)
 {
     paddr_t other[REUSE_TRIES];
     u32 n = 0;
     bool got = false;
     while (n < REUSE_TRIES && !got && frame_alloc(FRAME_OWNER_AFTER, &other[n]) == ERR_OK)
         got = other[n++].v == wanted.v;
-    if (got) {
+    if (got)
         n--;
-        observe_fill(wanted, content);
-    }
     while (n)
         frame_free(other[--n]);
+    return got;
+}
+
+static void take_there(struct msg_in *in)
+{
+    bool *got = (bool *)in->word[1];
+    *got = take_here(PADDR(in->word[0]));
+}
+MSG_KIND(scenario_take, take_there);
+
+/* Here first. Under a policy that defers, it may be another CPU that gave the frame back, and has it on top of its cache. */
+static bool take_over(paddr_t wanted, u64 content)
+{
+    bool got = take_here(wanted);
+    CPUMASK_FOREACH (c, &cpus_online)
+        if (!got && c != cpu_self() && shootdown_policy_defers(shootdown_policy())) {
+            err_t e = msg_call(c, &(struct msg){.kind = &scenario_take, .word = {wanted.v, (u64)&got}});
+            if (e != ERR_OK)
+                panic("CPU %u does not answer, and may write on this stack later", c);
+        }
+    if (got)
+        observe_fill(wanted, content);
     return got;
 }
 
@@ -86,6 +117,7 @@ void scenario_unmap(struct space *s, bool irqs_off, struct outcome *out)
     observe_here(&x);
     bool unmapped = !failed(out, "unmap failed", space_unmap(owner_of(s), x.va, x.va + PAGE_SIZE));
     if (started && unmapped) {
+        wait_for_release(s);
         taken = take_over(frame, NEW_OWNER + serial);
         observers_changed(&x);
         observe_here(&x);

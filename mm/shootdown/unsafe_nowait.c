@@ -16,5 +16,5 @@ static void unsafe_nowait_post(struct tlb_ticket *t)
 }
 
 SHOOTDOWN_POLICY(unsafe_nowait, "BROKEN control: tell all, wait for nobody (needs unsafe=yes)",
-                 .at_return = TLB_SENT, .at_release = TLB_FLUSHED, .control = true,
+                 .at_return = TLB_SENT, .at_release = TLB_FLUSHED, .control = true, .special = true,
                  .post = unsafe_nowait_post);

@@ -1,0 +1,196 @@
+#include "mm/deferred.h"
+
+#include "lib/assert.h"
+#include "lib/context.h"
+#include "lib/counter.h"
+#include "lib/wait.h"
+#include "mm/respond.h"
+#include "mm/ticket_internal.h"
+#include "smp/cpus.h"
+
+COUNTER(shootdown_deferred, "shootdowns that returned before memory could be given back");
+COUNTER(shootdown_pool_empty, "shootdowns that waited, because every place for a deferred ticket was taken");
+
+/* Enough for a burst of unmaps between two ticks, few enough to be looked through at each operation. */
+#define PLACES 16u
+
+enum place_state {
+    PLACE_FREE,     /* the owner may take it */
+    PLACE_FILLING,  /* the owner's alone */
+    PLACE_DEFERRED, /* whoever changes this to RELEASING owns it */
+    PLACE_RELEASING,
+};
+
+struct place {
+    struct tlb_ticket ticket;
+    u32 state;
+    cpu_t owner;
+    u64 completion; /* serial << COMPLETION_BITS | CPUs that are still to complete */
+};
+#define COMPLETION_BITS 16u
+_Static_assert(MAX_CPUS < 1u << COMPLETION_BITS, "all CPUs can be counted");
+
+struct places {
+    struct place at[PLACES];
+    u32 deferred; /* of them that are not FREE; raised by the owner, lowered by whoever releases */
+};
+static PERCPU(struct places, deferred_places);
+
+struct tlb_ticket *deferred_take(void)
+{
+    struct places *mine = this_cpu_ptr(deferred_places);
+    for (u32 i = 0; i < PLACES; i++) {
+        struct place *p = &mine->at[i];
+        /* orders: our filling of the place after its last ticket's release; pairs with: mm/deferred.c:try_release
+         * (release); else: a releaser could still read what we write. */
+        if (atomic_load_acquire(&p->state) == PLACE_FREE) {
+            atomic_store_relaxed(&p->state, PLACE_FILLING);
+            p->owner = cpu_self();
+            atomic_fetch_add(&mine->deferred, 1);
+            return &p->ticket;
+        }
+    }
+    counter_inc(shootdown_pool_empty);
+    return NULL;
+}
+
+void deferred_publish(struct tlb_ticket *t)
+{
+    struct place *p = container_of(t, struct place, ticket);
+    DEBUG_ASSERT(p->state == PLACE_FILLING, "a place is filled once");
+    counter_inc(shootdown_deferred);
+    /* orders: the whole ticket before its state; pairs with: mm/deferred.c:try_release (LOCKed exchange); else: a
+     * half-written ticket could be released. */
+    atomic_store_release(&p->state, PLACE_DEFERRED);
+}
+
+/* s: only if it is of that space; NULL: of any. `try`: the caller must not wait for the space's lock. */
+static void try_release(struct place *p, const struct space *s, bool try)
+{
+    u32 deferred = PLACE_DEFERRED;
+    if (atomic_load_relaxed(&p->state) != PLACE_DEFERRED ||
+        !atomic_cmpxchg(&p->state, &deferred, PLACE_RELEASING))
+        return;
+    /* Ours: nobody else reads or writes the ticket until the state changes again. */
+    bool released = (!s || p->ticket.request.space == s) && ticket_is_ready(&p->ticket) &&
+                    ticket_release_deferred(&p->ticket, try);
+    if (released)
+        atomic_fetch_sub(&per_cpu(deferred_places, p->owner).deferred, 1);
+    /* orders: our use of the ticket before the state; pairs with: mm/deferred.c:deferred_take (acquire), or the exchange
+     * above; else: its next user could write while we read. */
+    atomic_store_release(&p->state, released ? PLACE_FREE : PLACE_DEFERRED);
+}
+
+u64 deferred_count(struct tlb_ticket *t, u32 cpus)
+{
+    struct place *p = container_of(t, struct place, ticket);
+    u64 serial = (atomic_load_relaxed(&p->completion) >> COMPLETION_BITS) + 1;
+    atomic_store_relaxed(&p->completion, serial << COMPLETION_BITS | cpus);
+    return serial;
+}
+
+void deferred_complete(struct tlb_ticket *t, u64 serial)
+{
+    struct place *p = container_of(t, struct place, ticket);
+    u64 seen = atomic_load_relaxed(&p->completion);
+    do {
+        if (seen >> COMPLETION_BITS != serial)
+            return; /* swept by somebody who looked at the words, and used again */
+    } while (!atomic_cmpxchg(&p->completion, &seen, seen - 1));
+    if ((seen & ((1u << COMPLETION_BITS) - 1)) == 1)
+        try_release(p, NULL, true);
+}
+
+static void sweep(struct places *of, const struct space *s, bool try)
+{
+    if (!atomic_load_relaxed(&of->deferred))
+        return;
+    for (u32 i = 0; i < PLACES; i++)
+        try_release(&of->at[i], s, try);
+}
+
+void deferred_sweep(void)
+{
+    sweep(this_cpu_ptr(deferred_places), NULL, false);
+}
+
+void deferred_sweep_irqoff(void)
+{
+    sweep(this_cpu_ptr(deferred_places), NULL, true);
+}
+
+u32 deferred_sweep_all(const struct space *s)
+{
+    u32 left = 0;
+    for (cpu_t c = 0; c < cpu_count(); c++) {
+        struct places *of = &per_cpu(deferred_places, c);
+        sweep(of, s, false);
+        left += atomic_load_relaxed(&of->deferred);
+    }
+    return left;
+}
+
+/* The CPUs that a ticket waits for; the ticket may be released meanwhile, then these are nobody's any more, which costs a
+ * flush too many and no more. */
+static void add_behind(struct place *p, const struct space *s, cpumask_t *who)
+{
+    u32 deferred = PLACE_DEFERRED;
+    if (atomic_load_relaxed(&p->state) != PLACE_DEFERRED ||
+        !atomic_cmpxchg(&p->state, &deferred, PLACE_RELEASING))
+        return;
+    if (!s || p->ticket.request.space == s)
+        for (cpu_t c = 0; (c = ticket_behind(&p->ticket, c)) != CPU_NONE; c++)
+            cpumask_set(who, c);
+    /* orders: our reads of the ticket before the state; pairs with: the exchanges of mm/deferred.c:try_release; else: it
+     * could be released and refilled under our eyes. */
+    atomic_store_release(&p->state, PLACE_DEFERRED);
+}
+
+void deferred_pull(const struct space *s)
+{
+    cpumask_t behind;
+    cpumask_clear(&behind);
+    preempt_disable();
+    for (cpu_t c = 0; c < cpu_count(); c++) {
+        struct places *of = &per_cpu(deferred_places, c);
+        if (atomic_load_relaxed(&of->deferred))
+            for (u32 i = 0; i < PLACES; i++)
+                add_behind(&of->at[i], s, &behind);
+    }
+    if (cpumask_test(&behind, cpu_self())) {
+        cpumask_unset(&behind, cpu_self());
+        tlb_flush_all_here();
+    }
+    CPUMASK_FOREACH (c, &behind)
+        ticket_pull(c);
+    preempt_enable();
+}
+
+static bool is_settled(struct space *s)
+{
+    u32 left = deferred_sweep_all(s);
+    if (!s)
+        return left == 0;
+    preempt_disable();
+    spin_lock(&s->lock);
+    bool none = s->in_flight == NULL;
+    spin_unlock(&s->lock);
+    preempt_enable();
+    return none;
+}
+
+void shootdown_settle(struct space *s, u64 wait_us)
+{
+    ASSERT_MAY_WAIT();
+    u64 start = rdtsc(), patience = tsc_from_us(wait_us);
+    bool pulled = false;
+    struct wait w = WAIT("deferred changes to be released", wait_ms(TICKET_LIMIT_MS));
+    while (!is_settled(s)) {
+        if (!pulled && rdtsc() - start >= patience) {
+            deferred_pull(s);
+            pulled = true;
+        }
+        if (!wait_spin(&w))
+            panic("%s: for over %u s", w.what, TICKET_LIMIT_MS / 1000);
+    }
+}
