@@ -44,7 +44,7 @@ ISO     := $(B)/volley.iso
 USER_LIB := $(patsubst %,$(B)/%.o,$(sort $(wildcard user/lib/*.c user/lib/*.asm)))
 USER_ELF := $(PROGRAMS:%=$(B)/user/%.elf)
 
-.PHONY: all kernel iso run bench test test-long debug lint help clean FORCE
+.PHONY: all kernel iso run bench test test-long debug adversary lint help clean FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -99,6 +99,10 @@ test-long: ## the same and what takes longer
 
 debug: kernel ## QEMU waits, GDB attaches with symbols
 	@DEBUGGER=1 tools/run
+
+adversary: ## the real mm and smp code on a simulated machine: SEED=1 RANDOM=10000 STEPS=schedules BOUND=2 (tests/sim/)
+	@tools/adversary --seed $(or $(SEED),1) --random $(or $(RANDOM),10000) --bound $(or $(BOUND),2) \
+	--steps $(or $(STEPS),0) $(WORDS)
 
 lint: ## formatting, room arrows, warnings under gcc and clang, static analysis
 	@tools/lint

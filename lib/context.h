@@ -32,6 +32,10 @@ static inline void preempt_enable(void)
     this_cpu(percpu_head.preempt_depth)--;
 }
 #else
+#ifdef VOLLEY_SIM
+bool context_is_nmi(void);
+bool context_is_irq(void);
+#else
 static inline bool context_is_nmi(void)
 {
     return false;
@@ -40,6 +44,7 @@ static inline bool context_is_irq(void)
 {
     return false;
 }
+#endif
 static inline void preempt_disable(void) {}
 static inline void preempt_enable(void) {}
 #endif

@@ -18,6 +18,11 @@ static inline struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
     return r;
 }
 
+#ifdef VOLLEY_SIM /* the simulated machine has its own clock, and lets another CPU run */
+void cpu_pause(void);
+u64 rdtsc(void);
+u64 rdtsc_ordered(void);
+#else
 /* Tells the core, and QEMU's single-threaded TCG, that this CPU waits for another. Every waiting loop has one. */
 static ALWAYS_INLINE void cpu_pause(void)
 {
@@ -40,6 +45,8 @@ static ALWAYS_INLINE u64 rdtsc_ordered(void)
     __asm__ volatile("lfence; rdtsc; lfence" : "=a"(lo), "=d"(hi)::"memory");
     return (u64)hi << 32 | lo;
 }
+
+#endif /* VOLLEY_SIM */
 
 #ifdef VOLLEY_HOST
 #include "lib/x86/host.h"

@@ -2,13 +2,18 @@
  * it orders, what it pairs with, and what would go wrong without it. */
 #pragma once
 
+#ifdef VOLLEY_SIM
+#include "lib/x86/sim.h"
+#endif
 #include "lib/types.h"
 
 /* All earlier loads and stores are globally performed before any later one. A locked add to the stack is faster than
  * MFENCE on every x86-64 and orders the same for write-back memory (SDM volume 3A, section 9.2.2). */
 static ALWAYS_INLINE void fence_full(void)
 {
-#ifdef VOLLEY_HOST
+#ifdef VOLLEY_SIM
+    sim_fence(__func__);
+#elif defined(VOLLEY_HOST)
     extern u64 host_fence_word; /* a locked operation that ThreadSanitizer understands */
     __atomic_fetch_add(&host_fence_word, 0, __ATOMIC_SEQ_CST);
 #else

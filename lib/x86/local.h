@@ -8,7 +8,9 @@
 /* True if *p was `old` and is now `to`. Orders nothing against other CPUs. Any context. SDM volume 2, CMPXCHG. */
 static ALWAYS_INLINE bool local_cmpxchg_u32(u32 *p, u32 old, u32 to)
 {
-#ifdef VOLLEY_HOST
+#ifdef VOLLEY_SIM
+    return sim_cmpxchg(p, &old, sizeof(*p), to, false, __func__);
+#elif defined(VOLLEY_HOST)
     SIM_POINT(p);
     return __atomic_compare_exchange_n(p, &old, to, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 #else

@@ -1,0 +1,179 @@
+/* The adversary's command line: see tools/adversary. */
+#include "tests/sim/explore.h"
+#include "tests/sim/scenario.h"
+#include "tests/sim/std.h"
+
+#include "mm/shootdown.h"
+
+static const struct sim_config configs[] = {
+    {"plain", false, false, false},
+    {"global", false, false, true},
+    {"pcid", true, false, true},
+    {"invpcid", true, true, true},
+};
+
+#define WORDS_MAX 8u
+
+static struct options {
+    const char *scenario, *policy, *config, *replay, *word[WORDS_MAX];
+    u32 bound, words;
+    u64 limit, random, seed;
+    bool quiet; /* no timelines */
+} * options;    /* on the heap, as all that must outlive the runs */
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void show_failure(const struct run *run)
+{
+    char schedule[1024];
+    plan_format(&run->taken, schedule, sizeof(schedule));
+    sim_trace_reset();
+    struct plan plan = run->taken;
+    explore_run(&plan, true);
+    printf("     | %s\n     | schedule \"%s\"%s\n", run->why, schedule,
+           explorer->run.failed ? "" : " (did not fail again: the machine is not deterministic)");
+    if (!options->quiet)
+        sim_trace_print();
+}
+
+/* One line for tools/adversary. */
+static void report(const char *result, const struct sim_scenario *s, const char *policy,
+                   const struct sim_config *c, const struct result *r, double took, const char *why)
+{
+    printf(
+        "%s %s/%s/%s: %llu schedules, %.1f steps each, %.1f us each, %s%s\n", result, s->name, policy,
+        c->name, (unsigned long long)r->schedules, r->schedules ? (double)r->steps / (double)r->schedules : 0,
+        r->schedules ? took * 1e6 / (double)r->schedules : 0, r->complete ? "complete" : "not complete", why);
+    fflush(stdout);
+}
+
+static bool run_cell(const struct sim_scenario *s, const struct shootdown_policy *p,
+                     const struct sim_config *c)
+{
+    struct result r = {0};
+    bool must_fail = p->control;
+    if (!explore_setup(s, p->name, c)) {
+        report("FAIL", s, p->name, c, &r, 0, ", its setup fails");
+        printf("     | %s\n", explorer->run.why);
+        return false;
+    }
+    if (options->replay) {
+        struct plan plan;
+        if (!plan_parse(options->replay, &plan)) {
+            printf("a schedule is a list of STEP.CHOICE\n");
+            return false;
+        }
+        sim_trace_reset();
+        explorer->all_shared = true;
+        explore_run(&plan, true);
+        sim_trace_print();
+        printf("%s\n", explorer->run.failed ? explorer->run.why : "this run ends well");
+        return !explorer->run.failed;
+    }
+    double start = seconds();
+    u32 bound = s->bound ? s->bound : options->bound;
+    explore_bounded(bound, options->limit, &r);
+    if (options->random && !r.failures) {
+        bool complete = r.complete;
+        explore_random(options->seed, options->random, 12, &r);
+        r.complete = complete;
+    }
+    double took = seconds() - start;
+    bool ok = must_fail ? r.failures > 0 : !r.failures;
+    report(ok ? "PASS" : "FAIL", s, p->name, c, &r, took,
+           must_fail ? r.failures ? ", control caught" : ", the control was not caught" : "");
+    if (r.failures && !must_fail)
+        show_failure(&r.failed);
+    return ok;
+}
+
+static bool wanted(const struct sim_scenario *s, const struct shootdown_policy *p, const struct sim_config *c)
+{
+    char name[128];
+    if ((p->control && !s->control) || (s->needs_pcid && !c->pcid))
+        return false;
+    if ((options->scenario && strcmp(options->scenario, s->name)) ||
+        (options->policy && strcmp(options->policy, p->name)) ||
+        (options->config && strcmp(options->config, c->name)))
+        return false;
+    snprintf(name, sizeof(name), "%s/%s/%s", s->name, p->name, c->name);
+    for (u32 i = 0; i < options->words; i++)
+        if (!strstr(name, options->word[i]))
+            return false;
+    return true;
+}
+
+/* False: not an option. */
+static bool set_option(const char *key, const char *value)
+{
+    struct {
+        const char *key, **text;
+        u64 *number;
+    } known[] = {
+        {"scenario", &options->scenario, NULL}, {"policy", &options->policy, NULL},
+        {"config", &options->config, NULL},     {"replay", &options->replay, NULL},
+        {"limit", NULL, &options->limit},       {"random", NULL, &options->random},
+        {"seed", NULL, &options->seed},
+    };
+    for (u32 i = 0; i < ARRAY_SIZE(known); i++) {
+        if (strcmp(key, known[i].key))
+            continue;
+        if (known[i].text)
+            *known[i].text = value;
+        else
+            *known[i].number = strtoull(value, NULL, 0);
+        return true;
+    }
+    if (!strcmp(key, "word") && options->words < WORDS_MAX)
+        options->word[options->words++] = value;
+    else if (!strcmp(key, "bound"))
+        options->bound = (u32)strtoul(value, NULL, 0);
+    else
+        return false;
+    return true;
+}
+
+static void list_scenarios(void)
+{
+    TABLE_FOREACH (sim_scenario, struct sim_scenario, s)
+        printf("  %-24s %u CPUs: %s\n", s->name, s->cpus, s->what);
+}
+
+int main(int argc, char **argv)
+{
+    options = calloc(1, sizeof(*options));
+    *options = (struct options){.bound = 2, .limit = ~0ull};
+    for (int i = 1; i < argc; i++) {
+        char *value = strchr(argv[i], '=');
+        if (value)
+            *value++ = 0;
+        if (!strcmp(argv[i], "list")) {
+            list_scenarios();
+            return 0;
+        }
+        if (!strcmp(argv[i], "quiet"))
+            options->quiet = true;
+        else if (!value || !set_option(argv[i], value)) {
+            fprintf(stderr, "%s: not an option; tools/adversary --help\n", argv[i]);
+            return 2;
+        }
+    }
+    sim_trace_init();
+    sim_lines_reset();
+    explore_init();
+    u32 cells = 0, bad = 0;
+    TABLE_FOREACH (sim_scenario, struct sim_scenario, s)
+        TABLE_FOREACH (policy, struct shootdown_policy, p)
+            for (u32 c = 0; c < ARRAY_SIZE(configs); c++)
+                if (wanted(s, p, &configs[c])) {
+                    cells++;
+                    bad += !run_cell(s, p, &configs[c]);
+                }
+    printf("end %u cells, %u bad\n", cells, bad);
+    return bad || !cells;
+}

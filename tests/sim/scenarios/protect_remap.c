@@ -1,0 +1,34 @@
+#include "tests/sim/scenario.h"
+
+static struct space *s;
+
+static void load(void)
+{
+    sim_load_space(s);
+}
+
+static void setup(void)
+{
+    s = sim_space();
+    sim_map(s, SIM_VA, 2, PT_USER | PT_WRITE);
+    sim_on(0, load);
+    sim_on(1, load);
+}
+
+static void initiator(void)
+{
+    sim_protect(s, SIM_VA, 1, PT_USER);
+    sim_remap(s, SIM_VA, PT_USER | PT_WRITE);
+    sim_use(SIM_VA, SIM_WRITE);
+}
+
+static void user(void)
+{
+    for (u32 i = 0; i < 3; i++) {
+        sim_use(SIM_VA, SIM_WRITE);
+        sim_use(SIM_VA, SIM_READ);
+    }
+}
+
+SCENARIO(protect_remap, "a page is made read-only, then gets another frame, while a thread writes it",
+         .cpus = 2, .setup = setup, .body = {initiator, user}, .control = true);

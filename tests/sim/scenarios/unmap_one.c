@@ -1,0 +1,34 @@
+#include "tests/sim/scenario.h"
+
+static struct space *s;
+
+static void load(void)
+{
+    sim_load_space(s);
+}
+
+static void setup(void)
+{
+    s = sim_space();
+    sim_map(s, SIM_VA, 2, PT_USER | PT_WRITE);
+    sim_on(0, load);
+    sim_on(1, load);
+}
+
+static void initiator(void)
+{
+    sim_unmap(s, SIM_VA, 1);
+    sim_use(SIM_VA, SIM_READ);
+    sim_use(SIM_VA + PAGE_SIZE, SIM_READ);
+}
+
+static void user(void)
+{
+    for (u32 i = 0; i < 3; i++) {
+        sim_use(SIM_VA, SIM_READ);
+        sim_use(SIM_VA, SIM_WRITE);
+    }
+}
+
+SCENARIO(unmap_one, "one page is taken away from a thread that reads and writes it", .cpus = 2,
+         .setup = setup, .body = {initiator, user}, .control = true);
