@@ -23,6 +23,7 @@ static void x2apic_send_self(vector_t v)
 {
     counter_inc(icr_writes);
     wrmsr(MSR_X2APIC(APIC_REG_SELF_IPI), v);
+    cost_icr();
 }
 
 const struct apic_driver x2apic_driver = {

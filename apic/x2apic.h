@@ -3,6 +3,7 @@
 #pragma once
 
 #include "apic/registers.h"
+#include "lib/cost.h"
 #include "lib/counter.h"
 #include "lib/x86/cpu.h"
 #include "lib/x86/fence.h"
@@ -20,4 +21,5 @@ static ALWAYS_INLINE void x2apic_icr_write(apic_id_t dest, u32 command)
      * anything to see, with no second interrupt to make it look again. */
     fence_before_x2apic_icr();
     wrmsr(MSR_X2APIC(APIC_REG_ICR), (u64)dest << 32 | command);
+    cost_icr();
 }

@@ -2,6 +2,7 @@
 #include "apic/apic.h"
 #include "lib/assert.h"
 #include "lib/atomic.h"
+#include "lib/cost.h"
 #include "lib/counter.h"
 #include "lib/log.h"
 #include "lib/wait.h"
@@ -51,6 +52,7 @@ static void xapic_icr_write(apic_id_t dest, u32 command)
      * starts (smp/drain.c:msg_drain, boot/trampoline.asm); else: the target could find nothing to do. */
     compiler_barrier();
     xapic_write(APIC_REG_ICR, command);
+    cost_icr();
     irq_restore(was_on);
 }
 

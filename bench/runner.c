@@ -2,6 +2,7 @@
 #include "bench/bench.h"
 #include "kernel/command.h"
 #include "kernel/console.h"
+#include "kernel/cost.h"
 #include "kernel/worker.h"
 #include "lib/assert.h"
 #include "lib/atomic.h"
@@ -95,7 +96,7 @@ void bench_record(const struct bench_key *k, struct samples *s)
     json_u64(&j, "mean", samples_mean(s));
     json_u64(&j, "overhead", bench_overhead());
     json_str(&j, "trust", bench_trust());
-    json_str(&j, "cost", "none");
+    json_str(&j, "cost", cost_model_name());
     json_u64(&j, "icr", s->n ? (k->icr + s->n / 2) / s->n : 0);
     json_u64(&j, "irqs", s->n ? (k->irqs + s->n / 2) / s->n : 0);
     json_str(&j, "lines", NULL); /* counted on the simulated machine only */

@@ -4,6 +4,7 @@
 #include "kernel/clock.h"
 #include "kernel/cmdline.h"
 #include "kernel/console.h"
+#include "kernel/cost.h"
 #include "kernel/fault_inject.h"
 #include "kernel/features.h"
 #include "kernel/machine.h"
@@ -43,6 +44,7 @@ static NORETURN void run(void)
 {
     bool ok = true;
     fault_inject_run();
+    cost_init(); /* from here on, operations cost what the model says */
     if (test_requested())
         ok = test_run(test_requested());
     if (bench_requested())

@@ -125,8 +125,10 @@ default rel
 trap_entry_message:
     test byte [rsp + 8], 3      ; RPL of the interrupted CS
     jnz trap_entry_message_ring3
+    PATCH_CALL PATCH_COST_WIRE, cost_spend_wire ; before the stamp: on the way, nobody's time
     PATCH_SITE PATCH_TIMES, trap_message_stamp_entry
 trap_message_stamped:
+    PATCH_CALL PATCH_COST_ENTRY, cost_spend_entry
     CLAC_SITE
     PUSH_CALLER_SAVED
     inc dword [irq_depth]
@@ -143,8 +145,10 @@ trap_entry_message_ring3:
     swapgs
     PATCH_SITE PATCH_PTI, trap_message_pti_enter
 trap_message_user:
+    PATCH_CALL PATCH_COST_WIRE, cost_spend_wire
     PATCH_SITE PATCH_TIMES, trap_message_user_stamp_entry
 trap_message_user_stamped:
+    PATCH_CALL PATCH_COST_ENTRY, cost_spend_entry
     cld
     CLAC_SITE
     PUSH_CALLER_SAVED
@@ -190,6 +194,8 @@ trap_message_pti_enter:
 trap_entry_raw:
     test byte [rsp + 8], 3
     jnz trap_entry_raw_ring3
+    PATCH_CALL PATCH_COST_WIRE, cost_spend_wire
+    PATCH_CALL PATCH_COST_ENTRY, cost_spend_entry
     inc qword [gs:trap_raw_count]
     push rax
     push rcx
@@ -203,6 +209,8 @@ trap_entry_raw_ring3:
     swapgs
     PATCH_SITE PATCH_PTI, trap_raw_pti_enter
 trap_raw_user:
+    PATCH_CALL PATCH_COST_WIRE, cost_spend_wire
+    PATCH_CALL PATCH_COST_ENTRY, cost_spend_entry
     inc qword [gs:trap_raw_count]
     push rax
     push rcx
@@ -230,6 +238,7 @@ trap_interrupt_common:
 trap_interrupt_entered:
     PUSH_FRAME
     CLAC_SITE
+    PATCH_CALL PATCH_COST_ENTRY, cost_spend_entry
     inc dword [irq_depth]
     mov rdi, rsp
     call trap_interrupt

@@ -55,6 +55,13 @@ static ALWAYS_INLINE void acknowledge(struct msg_in *in)
         msg_ack(in);
 }
 
+/* Under a cost model: the generation, which the initiator raised, and our words, which it looks at. */
+static ALWAYS_INLINE void charge_lines(const struct msg_in *in)
+{
+    if (in)
+        cost_lines(2);
+}
+
 /* Inlined twice, with everything in registers: this is what the initiator waits for. */
 static ALWAYS_INLINE void catch_up(struct msg_in *in, struct space *s, struct tlb_cpu *me, tlb_gen_t gen,
                                    vaddr_t start, u32 pages, enum pt_size stride, enum tlb_level level)
@@ -73,11 +80,13 @@ static ALWAYS_INLINE void catch_up(struct msg_in *in, struct space *s, struct tl
      * be published as forgotten; with more to come, one flush of everything serves all of them. */
     if (likely(level < TLB_WALKERS && gen == flushed + 1 && now == gen && pages <= shootdown_ceiling)) {
         tlb_flush_range_local(start, pages, stride);
+        charge_lines(in);
         acknowledge(in);
         publish(&me->entered, now);
         publish(&me->flushed, now);
     } else {
         flush_whole(s);
+        charge_lines(in);
         acknowledge(in);
         tlb_publish_all(me, now);
     }
@@ -127,6 +136,7 @@ void tlb_respond(struct msg_in *in)
     compiler_barrier();
     if ((u8)(packed >> TLB_PACK_ACK) == TLB_ENTERED) {
         msg_ack(in);
+        cost_line(); /* our words, which the initiator looks at */
         publish(&me->entered, gen);
     }
     catch_up(in, s, me, gen, start, (u32)packed, (enum pt_size)(u8)(packed >> TLB_PACK_STRIDE), level);

@@ -165,6 +165,7 @@ static ALWAYS_INLINE void wait_published(const struct space *s, const cpumask_t 
     CPUMASK_FOREACH (c, who)
         if (unlikely(!tlb_published(&cpu[c], gen, level)))
             wait_for_word(s, c, gen, level);
+    cost_lines(cpumask_count(who)); /* the words, as their CPUs wrote them */
 }
 
 void ticket_free_parked(struct tlb_ticket *t)
@@ -250,10 +251,12 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
     spin_unlock(&s->lock);
     STAMP(t, TLB_T_TARGETS);
 
-    if (likely(!cpumask_empty(&t->must)))
+    if (likely(!cpumask_empty(&t->must))) {
+        cost_line(); /* the generation, which the others have read */
         t->policy->post(t);
-    else
+    } else {
         shootdown_flush_here(t);
+    }
     /* Step 10. Nothing that a policy says counts here, the words of the CPUs do. */
     wait_published(s, &t->must, t->request.gen, until);
     ticket_finish(t);

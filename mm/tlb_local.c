@@ -47,5 +47,7 @@ void tlb_flush_all_local(void)
      * interrupt between the two writes would run with global pages off, which is slow but right. */
     u64 cr4 = cr4_read();
     cr4_write(cr4 & ~CR4_PGE);
+    cost_cr3();
     cr4_write(cr4);
+    cost_cr3();
 }

@@ -17,11 +17,13 @@ void tlb_local_init(void);
 DECLARE_PERCPU(u64, counter_tlb_flush_pages);
 static ALWAYS_INLINE void tlb_flush_range_local(vaddr_t start, u32 pages, enum pt_size stride)
 {
+    u32 left = pages;
     counter_add(tlb_flush_pages, pages);
     if (unlikely(tlb_range_has_more))
         tlb_flush_range_elsewhere(start);
-    for (u64 step = 1ull << stride; pages; pages--, start += step)
-        invlpg(start);
+    for (u64 step = 1ull << stride; left; left--, start += step)
+        invlpg_uncharged(start);
+    cost_invlpgs(pages);
 }
 /* All of the loaded space but global entries, with its paging-structure caches: CR3 written with its own value. Of other PCIDs,
  * nothing. */

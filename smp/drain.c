@@ -57,6 +57,7 @@ static ALWAYS_INLINE void run_line(struct msg_inbox *box, enum msg_class class, 
 /* The messages of one pending word, from CPU `first` on. Out of line for the same reason. */
 static NOINLINE void run_lines(struct msg_inbox *box, enum msg_class class, u64 bits, u64 first)
 {
+    cost_lines(1 + __builtin_popcountll(bits)); /* the pending word, the lines */
     for (; bits; bits &= bits - 1)
         run_line(box, class, first + lowest_bit(bits));
 }
@@ -84,9 +85,10 @@ static ALWAYS_INLINE bool drain_class(struct msg_inbox *box, enum msg_class clas
     u64 bits = inbox_take(&box->pending[class].word[0]);
     if (unlikely(!bits))
         return false;
-    if (likely(!(bits & (bits - 1)))) /* one sender, as most often: no loop */
+    if (likely(!(bits & (bits - 1)))) { /* one sender, as most often: no loop */
+        cost_lines(2); /* the pending word, the line. No site before this: an NMI may be no message */
         run_line(box, class, lowest_bit(bits));
-    else
+    } else
         run_lines(box, class, bits, 0);
     return true;
 }

@@ -65,6 +65,7 @@ static ALWAYS_INLINE void msg_post_claimed(cpu_t to, struct msg_slot *s, const s
 {
     slot_fill(s, slot_what(m->kind, m->flags, m->tag), m->word);
     counter_inc(msg_sent);
+    cost_lines(2); /* the slot, in which the receiver acknowledged, and the pending word, which it took */
     if (likely(inbox_publish(msg_pending_at(to, m->flags), this_cpu(msg_self).bit))) {
         if (m->flags & MSG_NMI)
             msg_ring_nmi(to);
@@ -141,6 +142,7 @@ static ALWAYS_INLINE u64 msg_post_word(u64 set, const struct msg *m)
             return msg_post_rest(set, todo, true, &copy);
         }
     }
+    cost_lines(2 * __builtin_popcountll(set)); /* the slots and the pending words */
     if (likely(set == this_cpu(msg_self).others))
         msg_ring_shorthand();
     else

@@ -96,6 +96,7 @@ static struct filled fill_word(u32 w, u64 set, u64 todo, bool published, const s
             }
             slot_fill(s, slot_what(m->kind, m->flags, m->tag), m->word);
             counter_inc(msg_sent);
+            cost_lines(2);
             if (inbox_publish(msg_pending_at(to, m->flags), this_cpu(msg_self).bit))
                 continue;
         }
@@ -161,6 +162,7 @@ COLD err_t msg_call_mask_slow(const cpumask_t *to, const struct msg *m)
 void smp_doorbell(cpu_t to)
 {
     ASSERT(to < msg_cpus && to != cpu_self(), "a doorbell is another CPU's");
+    cost_line(); /* the pending word */
     if (inbox_publish_again(&msg_inbox[to]->pending[MSG_CLASS_FIXED].word[to / 64], 1ull << to % 64))
         msg_ring(to);
     else

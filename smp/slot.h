@@ -14,6 +14,7 @@
 
 #include "lib/assert.h"
 #include "lib/atomic.h"
+#include "lib/cost.h"
 #include "lib/cpumask.h"
 #include "lib/types.h"
 #include "lib/x86/bits.h"
@@ -176,6 +177,7 @@ static ALWAYS_INLINE void slot_ack(struct msg_slot *s)
     /* F2 (other side). orders: our reads of the line, the published `running` and, for a synchronous message, all that
      * the function did, before the acknowledgement; pairs with: smp/slot.h:slot_claim and slot_number_done (acquire);
      * else: the sender could overwrite what we still read, or miss what we have done. */
+    cost_line(); /* the sender looks at it */
     atomic_store_release(&s->acked, atomic_load_relaxed(&s->posted));
 }
 

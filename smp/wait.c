@@ -155,7 +155,10 @@ err_t msg_wait(cpu_t to)
     if (unlikely(to >= msg_cpus))
         return ERR_ABSENT;
     const struct msg_slot *s = msg_slot_to(to);
-    return likely(spin_for(&s->acked, slot_posted(s), TURNS_PER_LOOK)) ? ERR_OK : wait_for_line(to);
+    if (unlikely(!spin_for(&s->acked, slot_posted(s), TURNS_PER_LOOK)))
+        return wait_for_line(to);
+    cost_line(); /* the receiver acknowledged in it */
+    return ERR_OK;
 }
 
 /* First notes what is to be waited for, while the others work; then there is little to do between the last
@@ -177,6 +180,7 @@ err_t msg_wait_word(u64 set)
         if (unlikely(!spin_for(end->acked, end->posted, TURNS_PER_LOOK)))
             return wait_for_word(set);
     }
+    cost_lines(__builtin_popcountll(set)); /* the receivers acknowledged in them */
     return ERR_OK;
 }
 

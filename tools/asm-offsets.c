@@ -4,6 +4,7 @@
  *   struct ap_params.page  ->  AP_PARAMS_PAGE,  its size  ->  AP_PARAMS_SIZE */
 #include "kernel/trap.h"
 #include "lib/ap_params.h"
+#include "lib/cost.h"
 #include "lib/patch.h"
 #include "lib/percpu.h"
 
@@ -75,4 +76,16 @@ void asm_offsets(void)
 
     DEFINE(PATCH_TIMES, PATCH_TIMES);
     DEFINE(PATCH_PTI, PATCH_PTI);
+    DEFINE(PATCH_COST_CR3, PATCH_COST_CR3);
+    DEFINE(PATCH_COST_ENTRY, PATCH_COST_ENTRY);
+    DEFINE(PATCH_COST_WIRE, PATCH_COST_WIRE);
+    DEFINE(PATCH_SITE_CALL, PATCH_SITE_CALL);
+
+    DEFINE(COST_INVLPG, COST_INVLPG);
+    DEFINE(COST_CR3, COST_CR3);
+    DEFINE(COST_INVPCID, COST_INVPCID);
+    DEFINE(COST_ENTRY, COST_ENTRY);
+    DEFINE(COST_ICR, COST_ICR);
+    DEFINE(COST_LINE, COST_LINE);
+    DEFINE(COST_WIRE, COST_WIRE);
 }

@@ -5,6 +5,7 @@
  * On the host the privileged ones are functions that the simulated machine supplies (lib/x86/host.h). */
 #pragma once
 
+#include "lib/cost.h"
 #include "lib/types.h"
 
 struct cpuid_regs {
@@ -108,7 +109,8 @@ static ALWAYS_INLINE void wrmsr(u32 msr, u64 v)
     __asm__ volatile("wrmsr" ::"c"(msr), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
 }
 
-#define CR_ACCESSORS(n)                                                                                      \
+/* charge: what a write costs under a cost model. */
+#define CR_ACCESSORS(n, charge)                                                                              \
     static ALWAYS_INLINE u64 cr##n##_read(void)                                                              \
     {                                                                                                        \
         u64 v;                                                                                               \
@@ -118,10 +120,11 @@ static ALWAYS_INLINE void wrmsr(u32 msr, u64 v)
     static ALWAYS_INLINE void cr##n##_write(u64 v)                                                           \
     {                                                                                                        \
         __asm__ volatile("mov %0, %%cr" #n ::"r"(v) : "memory");                                             \
+        charge;                                                                                              \
     }
-CR_ACCESSORS(0)
-CR_ACCESSORS(3)
-CR_ACCESSORS(4)
+CR_ACCESSORS(0, (void)0)
+CR_ACCESSORS(3, cost_cr3())
+CR_ACCESSORS(4, (void)0)
 #undef CR_ACCESSORS
 
 static ALWAYS_INLINE u64 cr2_read(void)

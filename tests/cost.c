@@ -1,0 +1,133 @@
+/* The cost model: an operation with a price takes that much longer, and one without takes no longer than before. */
+#include "kernel/cost.h"
+
+#include "apic/apic.h"
+#include "kernel/trap.h"
+#include "lib/atomic.h"
+#include "lib/features.h"
+#include "lib/wait.h"
+#include "lib/x86/tlb.h"
+#include "smp/message.h"
+#include "tests/test.h"
+
+#define PRICE    40000u /* well above what anything here takes, in Bochs and in TCG */
+#define TRIES    16u
+#define LIMIT_MS 1000u
+#define SLACK    15u /* Bochs: two steps of the clock, and the odd instruction that other registers cost */
+
+static u8 page[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+
+static void do_invlpg(void)
+{
+    invlpg((vaddr_t)page);
+}
+static void do_cr3(void)
+{
+    cr3_write(cr3_read());
+}
+static void do_invpcid(void)
+{
+    invpcid(INVPCID_ADDR, 0, (vaddr_t)page);
+}
+static void do_self_interrupt(void)
+{
+    const u64 *count = this_cpu_ptr(trap_raw_count);
+    u64 before = atomic_load_relaxed(count);
+    struct wait w = WAIT("an interrupt to oneself", wait_ms(LIMIT_MS));
+    apic_send_fixed_self(VECTOR_RAW);
+    while (atomic_load_relaxed(count) == before)
+        if (!wait_spin(&w))
+            return;
+}
+
+static void ignore(struct msg_in *in)
+{
+    (void)in;
+}
+MSG_KIND(test_cost_ignore, ignore);
+
+static bool call_failed;
+
+static void do_call(void)
+{
+    struct msg m = {.kind = &test_cost_ignore, .flags = MSG_SYNC};
+    for (cpu_t c = 1; c < cpu_count(); c++)
+        if (cpu_is_online(c)) {
+            call_failed |= msg_call(c, &m) != ERR_OK;
+            return;
+        }
+}
+
+static u64 best_of(void (*operation)(void))
+{
+    u64 best = ~0ull;
+    for (u32 i = 0; i < TRIES; i++) {
+        u64 start = rdtsc_ordered();
+        operation();
+        best = MIN(best, rdtsc_ordered() - start);
+    }
+    return best;
+}
+
+/* `times`: how often the operation pays the price. */
+static void check_price(struct test *t, enum cost c, void (*operation)(void), u64 times)
+{
+    u64 without = best_of(operation);
+    REQUIRE(t, cost_set(c, PRICE), "the price of %s is refused", cost_name(c));
+    u64 with = best_of(operation);
+    REQUIRE(t, cost_set(c, 0), "the price of %s cannot be taken back", cost_name(c));
+    u64 again = best_of(operation);
+
+    bool exact = emulator == EMULATOR_BOCHS;
+    u64 paid = with - without, due = times * PRICE;
+    CHECK(t, paid + SLACK >= due || (!exact && with >= due), "%s: %llu ticks paid of %llu", cost_name(c),
+          (unsigned long long)paid, (unsigned long long)due);
+    CHECK(t, !exact || paid <= due + SLACK, "%s: %llu ticks paid, due were %llu", cost_name(c),
+          (unsigned long long)paid, (unsigned long long)due);
+    CHECK(t, again < PRICE, "%s: %llu ticks are still paid without a price", cost_name(c),
+          (unsigned long long)again);
+}
+
+static u32 saved[COSTS];
+
+static void save(void)
+{
+    for (u32 c = 0; c < COSTS; c++) {
+        saved[c] = cost_ticks((enum cost)c);
+        (void)cost_set((enum cost)c, 0);
+    }
+}
+static void restore(void)
+{
+    for (u32 c = 0; c < COSTS; c++)
+        (void)cost_set((enum cost)c, saved[c]);
+}
+
+static void cost_is_spent(struct test *t)
+{
+    save();
+    check_price(t, COST_INVLPG, do_invlpg, 1);
+    check_price(t, COST_CR3, do_cr3, 1);
+    if (features.invpcid)
+        check_price(t, COST_INVPCID, do_invpcid, 1);
+    check_price(t, COST_ENTRY, do_self_interrupt, 1);
+    check_price(t, COST_ICR, do_self_interrupt, 1);
+    if (cpu_online_count() > 1) {
+        check_price(t, COST_WIRE, do_call, 1);
+        /* The sender pays for the slot, the pending word and the acknowledgement, the receiver for the first two and for
+         * acknowledging: six accesses one after the other. */
+        check_price(t, COST_LINE, do_call, 6);
+        CHECK(t, !call_failed, "a call failed");
+    }
+    restore();
+}
+TEST(cost_is_spent, "each operation with a price takes that many ticks more");
+
+static void cost_values(struct test *t)
+{
+    CHECK(t, !cost_set(COST_LINE, COST_MIN - 1) && !cost_set(COST_LINE, COST_MAX + 1), "out of range");
+    CHECK(t, cost_word_for(COST_MIN, false) == 1, "the cheapest is one turn");
+    CHECK(t, cost_word_for(1006, false) == 500, "six ticks are the call's own");
+    CHECK(t, cost_word_for(1006, true) == (1006 | 1u << 31), "by the clock");
+}
+TEST(cost_values, "prices that can be set, and what the loop makes of them");
