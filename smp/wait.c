@@ -120,7 +120,9 @@ static COLD err_t wait_for_line(cpu_t to)
 {
     const struct msg_slot *s = msg_slot_to(to);
     u32 posted = slot_posted(s);
-    return spin_for(&s->acked, posted, TURNS_PER_LOOK) ? ERR_OK : wait_watched(to, s, posted);
+    err_t e = spin_for(&s->acked, posted, TURNS_PER_LOOK) ? ERR_OK : wait_watched(to, s, posted);
+    cost_line();
+    return e;
 }
 
 static COLD err_t wait_for_lines(const cpumask_t *to)

@@ -7,13 +7,14 @@
 #include "smp/message.h"
 #include "tests/test.h"
 
-/* Lower-case words with digits, _ and -: what the command line and JSON keys take without quoting. */
+/* Lower-case words with digits, _, - and dots (cost.line): what the command line and JSON keys take without quoting. */
 static bool is_word(const char *s)
 {
     if (!*s)
         return false;
     for (; *s; s++)
-        if (!((*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9') || *s == '_' || *s == '-'))
+        if (!((*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9') || *s == '_' || *s == '-' ||
+              (*s == '.' && s[1])))
             return false;
     return true;
 }
