@@ -4,6 +4,7 @@
 #include "lib/log.h"
 #include "lib/param.h"
 #include "lib/patch.h"
+#include "lib/stop_point.h"
 #include "lib/string.h"
 #include "mm/respond.h"
 #include "mm/space.h"
@@ -20,6 +21,7 @@ static ALWAYS_INLINE void send(struct tlb_ticket *t, const cpumask_t *to, const 
         CPUMASK_FOREACH (c, &t->by_word)
             tlb_flush_all_by_word(c);
     }
+    STOP_POINT(STOP_POSTED);
     if (patch_enabled(PATCH_TIMES))
         t->times.t[TLB_T_POSTED] = rdtsc_ordered();
 }

@@ -4,6 +4,7 @@
 #include "lib/context.h"
 #include "lib/counter.h"
 #include "lib/patch.h"
+#include "lib/stop_point.h"
 #include "lib/x86/fence.h"
 #include "mm/space.h"
 #include "mm/tlb_local.h"
@@ -80,12 +81,14 @@ static ALWAYS_INLINE void catch_up(struct msg_in *in, struct space *s, struct tl
      * be published as forgotten; with more to come, one flush of everything serves all of them. */
     if (likely(level < TLB_WALKERS && gen == flushed + 1 && now == gen && pages <= shootdown_ceiling)) {
         tlb_flush_range_local(start, pages, stride);
+        STOP_POINT(STOP_FLUSHED);
         charge_lines(in);
         acknowledge(in);
         publish(&me->entered, now);
         publish(&me->flushed, now);
     } else {
         flush_whole(s);
+        STOP_POINT(STOP_FLUSHED);
         charge_lines(in);
         acknowledge(in);
         tlb_publish_all(me, now);
@@ -101,6 +104,7 @@ void shootdown_flush_here(struct tlb_ticket *t)
         irq_enable();
         t->here_done = true;
     }
+    STOP_POINT(STOP_LOCAL);
     if (patch_enabled(PATCH_TIMES))
         t->times.t[TLB_T_LOCAL] = rdtsc_ordered();
 }
@@ -133,14 +137,15 @@ void tlb_respond(struct msg_in *in)
 
     /* From here until the flush, an NMI on this CPU must not touch user memory: raised before anyone is told. */
     this_cpu(tlb_pending)++;
-    compiler_barrier();
+    STOP_POINT(STOP_PENDING); /* a barrier for the compiler too */
     if ((u8)(packed >> TLB_PACK_ACK) == TLB_ENTERED) {
         msg_ack(in);
         cost_line(); /* our words, which the initiator looks at */
         publish(&me->entered, gen);
+        STOP_POINT(STOP_ACKED);
     }
     catch_up(in, s, me, gen, start, (u32)packed, (enum pt_size)(u8)(packed >> TLB_PACK_STRIDE), level);
-    compiler_barrier();
+    STOP_POINT(STOP_PUBLISHED); /* the same */
     this_cpu(tlb_pending)--;
 }
 TABLE_ENTRY(msg_kind, struct msg_kind, tlb_flush_kind) = {.name = "tlb_flush", .fn = tlb_respond};
@@ -154,15 +159,16 @@ bool tlb_respond_enter(const struct tlb_request *r)
         return false;
     }
     this_cpu(tlb_pending)++;
-    compiler_barrier();
+    STOP_POINT(STOP_PENDING);
     publish(&r->space->cpu[cpu_self()].entered, r->gen);
+    STOP_POINT(STOP_ACKED);
     return true;
 }
 
 void tlb_respond_flush(const struct tlb_request *r)
 {
     catch_up(NULL, r->space, &r->space->cpu[cpu_self()], r->gen, r->start, r->pages, r->stride, r->level);
-    compiler_barrier();
+    STOP_POINT(STOP_PUBLISHED);
     this_cpu(tlb_pending)--;
 }
 
@@ -177,7 +183,7 @@ void tlb_flush_all_by_word(cpu_t cpu)
 void tlb_flush_everything(void (*entered)(void))
 {
     this_cpu(tlb_pending)++;
-    compiler_barrier();
+    STOP_POINT(STOP_PENDING);
     struct space *s = this_cpu(tlb_loaded);
     /* orders: both reads before the flush; pairs with: mm/ticket.c:ticket_close (LOCKed increment); else: a change made
      * after the flush would be published as forgotten. */
@@ -188,15 +194,17 @@ void tlb_flush_everything(void (*entered)(void))
         if (s)
             publish(&s->cpu[cpu_self()].entered, gen);
         entered();
+        STOP_POINT(STOP_ACKED);
     }
     tlb_flush_all_local();
+    STOP_POINT(STOP_FLUSHED);
     /* Nobody says what for, and freed tables may be it. */
     if (this_cpu(tlb_borrowed))
         space_give_up();
     tlb_publish_all(&kernel_space.cpu[cpu_self()], kernel_gen);
     if (s)
         tlb_publish_all(&s->cpu[cpu_self()], gen);
-    compiler_barrier();
+    STOP_POINT(STOP_PUBLISHED);
     this_cpu(tlb_pending)--;
 }
 

@@ -6,6 +6,7 @@
 #include "lib/assert.h"
 #include "lib/context.h"
 #include "lib/counter.h"
+#include "lib/stop_point.h"
 #include "mm/kmap.h"
 #include "mm/pcid.h"
 #include "mm/respond.h"
@@ -44,6 +45,7 @@ static ALWAYS_INLINE tlb_gen_t join(struct space *s, cpu_t self)
      * orders: our bit in the mask before the read of the generation; pairs with: mm/ticket.c:ticket_close (LOCKed
      * increment, then the read of the mask); else: we could read an old generation while the initiator misses us. */
     cpumask_set_atomic(&s->active, self);
+    STOP_POINT(STOP_JOINED);
     /* orders: this read before the flush that it is published for; pairs with: the same increment; else: a change made
      * after the flush would be published as forgotten. */
     return atomic_load_acquire(&s->gen);
@@ -85,7 +87,9 @@ static ALWAYS_INLINE void load_root(struct space *s, cpu_t self)
         keep = pcid_slot_for(s->id, me) && me->flushed == gen;
         cr3 |= PCID_OF_SLOT(me->slot) | (keep ? CR3_KEEP : 0);
     }
+    STOP_POINT(STOP_GEN_READ);
     cr3_write(cr3);
+    STOP_POINT(STOP_ROOT);
     if (keep)
         counter_inc(space_loads_kept);
     else
@@ -102,7 +106,7 @@ void space_load(struct space *s)
     if (s != old) {
         counter_inc(space_loads);
         this_cpu(tlb_switching) = true;
-        compiler_barrier();
+        STOP_POINT(STOP_SWITCHING); /* a barrier for the compiler too */
         if (s)
             load_root(s, self);
         else
@@ -111,6 +115,7 @@ void space_load(struct space *s)
         this_cpu(tlb_borrowed) = NULL;
         compiler_barrier();
         this_cpu(tlb_switching) = false;
+        STOP_POINT(STOP_LOADED);
         if (old)
             leave(old, self);
     } else if (s && s != this_cpu(tlb_loaded)) {
@@ -129,7 +134,7 @@ void space_borrow(void)
          * over, and stores have drained; pairs with: mm/ticket.c:has_reached. */
         this_cpu(tlb_borrowed) = s;
         this_cpu(tlb_loaded) = NULL;
-        compiler_barrier();
+        STOP_POINT(STOP_BORROWED); /* the same */
         cpumask_unset_atomic(&s->active, cpu_self());
     }
     irq_restore(was_on);

@@ -3,6 +3,7 @@
 #include "lib/context.h"
 #include "lib/counter.h"
 #include "lib/patch.h"
+#include "lib/stop_point.h"
 #include "lib/wait.h"
 #include "mm/frame.h"
 #include "mm/respond.h"
@@ -213,6 +214,7 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
 
     s->at_work = NULL;
     STAMP(t, TLB_T_CHANGED);
+    STOP_POINT(STOP_CHANGED);
     if (need == TLB_NONE) {
         ticket_cancel(t);
         spin_unlock(&s->lock);
@@ -235,10 +237,12 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
      * pairs with: mm/space_load.c:join (LOCKed set of the active bit, then the read of the generation);
      * else: a CPU that is just loading the space could miss the new generation while we miss the CPU. */
     t->request.gen = atomic_fetch_add(&s->gen, 1) + 1;
+    STOP_POINT(STOP_GENERATION);
     if (unlikely(t->request.level >= TLB_WALKERS))
         must_for_walkers(t, s);
     else
         cpumask_snapshot(&t->must, &s->active);
+    STOP_POINT(STOP_MASK);
     cpu_t self = cpu_self();
     t->here_done = !cpumask_test(&t->must, self);
     cpumask_unset(&t->must, self);
@@ -250,6 +254,7 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
     ticket_link(t);
     spin_unlock(&s->lock);
     STAMP(t, TLB_T_TARGETS);
+    STOP_POINT(STOP_UNLOCKED);
 
     if (likely(!cpumask_empty(&t->must))) {
         cost_line(); /* the generation, which the others have read */
@@ -258,6 +263,7 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
         shootdown_flush_here(t);
     }
     /* Step 10. Nothing that a policy says counts here, the words of the CPUs do. */
+    STOP_POINT(STOP_WAIT);
     wait_published(s, &t->must, t->request.gen, until);
     ticket_finish(t);
 }
@@ -272,6 +278,7 @@ void ticket_finish(struct tlb_ticket *t)
     ASSERT(t->here_done, "the initiator flushes itself before memory is released");
     counter_inc(shootdowns);
     STAMP(t, TLB_T_WAITED);
+    STOP_POINT(STOP_RELEASE);
     release(t);
     if (patch_enabled(PATCH_TIMES)) {
         t->times.t[TLB_T_RELEASED] = rdtsc_ordered();

@@ -3,6 +3,7 @@
 #include "lib/assert.h"
 #include "lib/context.h"
 #include "lib/counter.h"
+#include "lib/stop_point.h"
 #include "mm/deferred.h"
 #include "mm/respond.h"
 #include "mm/ticket_internal.h"
@@ -87,6 +88,7 @@ static void close_deferred(const struct tlb_ticket *t, struct tlb_ticket *place)
     ticket_link(place);
     spin_unlock(&s->lock);
     STAMP(place, TLB_T_TARGETS);
+    STOP_POINT(STOP_UNLOCKED);
     place->policy->post(place);
     counter_inc(shootdowns);
     if (patch_enabled(PATCH_TIMES)) {
@@ -117,11 +119,13 @@ void ticket_close_special(struct tlb_ticket *t)
     ticket_link(t);
     spin_unlock(&t->request.space->lock);
     STAMP(t, TLB_T_TARGETS);
+    STOP_POINT(STOP_UNLOCKED);
     /* A policy that has stopped CPUs has to let them go, whoever is in `must`. */
     if (!nobody || p->prepare)
         p->post(t);
     else
         shootdown_flush_here(t);
+    STOP_POINT(STOP_WAIT);
     if (!p->control)
         ticket_wait_published(t, release_level(t));
     ticket_finish(t);

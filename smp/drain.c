@@ -2,6 +2,7 @@
 #include "apic/apic.h"
 #include "lib/assert.h"
 #include "lib/context.h"
+#include "lib/stop_point.h"
 #include "smp/message.h"
 
 COUNTER(msg_drained, "messages run");
@@ -71,7 +72,10 @@ static COLD bool drain_many_words(struct msg_inbox *box, enum msg_class class)
         if (!atomic_load_relaxed(&box->pending[class].word[w]))
             continue;
         any = true;
-        run_lines(box, class, inbox_take(&box->pending[class].word[w]), w * 64);
+        u64 bits = inbox_take(&box->pending[class].word[w]);
+        if (class == MSG_CLASS_FIXED)
+            STOP_POINT(STOP_TAKEN);
+        run_lines(box, class, bits, w * 64);
     }
     return any;
 }
@@ -85,6 +89,8 @@ static ALWAYS_INLINE bool drain_class(struct msg_inbox *box, enum msg_class clas
     u64 bits = inbox_take(&box->pending[class].word[0]);
     if (unlikely(!bits))
         return false;
+    if (class == MSG_CLASS_FIXED) /* a constant */
+        STOP_POINT(STOP_TAKEN);
     if (likely(!(bits & (bits - 1)))) { /* one sender, as most often: no loop */
         cost_lines(2); /* the pending word, the line. No site before this: an NMI may be no message */
         run_line(box, class, lowest_bit(bits));
@@ -100,11 +106,13 @@ static ALWAYS_INLINE bool drain_class(struct msg_inbox *box, enum msg_class clas
 void msg_drain(void)
 {
     struct msg_inbox *box = this_cpu(msg_self).inbox;
+    STOP_POINT(STOP_ENTERED);
     if (unlikely(!drain_class(box, MSG_CLASS_FIXED)))
         counter_inc(msg_spurious);
     box = this_cpu(msg_self)
               .inbox; /* read again rather than kept in a register, which would have to be saved */
     atomic_store_relaxed(&box->own.running, NULL);
+    STOP_POINT(STOP_DRAINED);
     apic_eoi();
     atomic_store_relaxed(&box->own.drains, box->own.drains + 1);
     counter_inc(msg_interrupts);
