@@ -160,6 +160,7 @@ static inline s64 sys_reply(const struct sys_message *m)
 /* Waits so long for a message; it is in *m if the result is 0. */
 static inline s64 sys_receive(u64 ns, struct sys_message *m)
 {
+    *m = (struct sys_message){0};
     return sys_message_call(SYS_RECEIVE, ns, m);
 }
 /* Sends m->word to m->thread and waits for its reply, which is in *m if the result is 0. */
