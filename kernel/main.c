@@ -11,6 +11,7 @@
 #include "kernel/page_fault.h"
 #include "kernel/power.h"
 #include "kernel/process.h"
+#include "kernel/process_commands.h"
 #include "kernel/shell.h"
 #include "kernel/start_cpus.h"
 #include "kernel/thread.h"
@@ -49,6 +50,7 @@ static NORETURN void run(void)
         ok = test_run(test_requested());
     if (bench_requested())
         ok = bench_run(bench_requested()) && ok;
+    ok = process_run_requested() && ok;
     if (!cmdline_quit())
         shell_run();
     power_off(console_end(ok));

@@ -1,9 +1,13 @@
-/* run, ps, kill. */
+/* run, ps, kill; and run= on the command line. */
+#include "kernel/process_commands.h"
+
 #include "kernel/command.h"
+#include "kernel/console.h"
 #include "kernel/process.h"
 #include "kernel/program.h"
 #include "lib/log.h"
 #include "lib/param.h"
+#include "lib/string.h"
 #include "smp/cpus.h"
 
 static void list_programs(void)
@@ -19,6 +23,57 @@ static void explain(const char *name, err_t e)
     print("%s cannot be run: %s\n", name, err_name(e));
     if (e == ERR_ABSENT)
         list_programs();
+}
+
+static char requested[128];
+
+static const char *set_run(const char *value)
+{
+    if (!*value || !string_copy(requested, sizeof(requested), value)) {
+        requested[0] = 0;
+        return "names of programs with commas between (`run` at the prompt lists them)";
+    }
+    return NULL;
+}
+PARAM(run, "run", "run=NAME[,NAME...]: programs of ring 3 to run after boot, one after another", set_run);
+
+/* Until it has ended by itself: whoever started the machine has a limit of their own. */
+static bool run_to_end(const char *name)
+{
+    struct process *p;
+    thread_handle_t h;
+    s64 status = 0;
+    err_t e = process_create(name, &p);
+    if (e != ERR_OK) {
+        explain(name, e);
+        return false;
+    }
+    e = process_start(p, CPU_NONE, 0, &h);
+    if (e == ERR_OK)
+        e = process_wait(p, 0, &status);
+    process_unref(p);
+    if (e != ERR_OK)
+        print("program %s: its first thread cannot be started: %s\n", name, err_name(e));
+    else
+        print("program %s: status %lld\n", name, (long long)status);
+    return e == ERR_OK && status == 0;
+}
+
+bool process_run_requested(void)
+{
+    bool ok = true;
+    for (char *at = requested; *at;) {
+        char name[PROGRAM_NAME_MAX];
+        char *comma = strchr(at, ',');
+        if (comma)
+            *comma = 0;
+        if (!string_copy(name, sizeof(name), at) || !run_to_end(name)) {
+            console_fail("run=%s", at);
+            ok = false;
+        }
+        at = comma ? comma + 1 : at + strlen(at);
+    }
+    return ok;
 }
 
 static void cmd_run(int argc, char **argv)
