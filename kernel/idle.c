@@ -29,19 +29,22 @@ void idle_for_a_tick(void)
     timer_cancel();
 }
 
+void idle_wait(void)
+{
+    park_idle();
+    if (unlikely(!timer_is_usable()) && thread_poll_sleepers()) {
+        irq_enable();
+        cpu_pause();
+    } else {
+        /* Interrupts have been off since the caller looked for work: what rings now is pending, and ends the halt at once. */
+        irq_enable_and_halt();
+    }
+    irq_disable();
+}
+
 NORETURN void idle_loop(void)
 {
-    for (;;) {
-        if (!thread_run_ready()) {
-            park_idle();
-            if (!timer_is_usable() && thread_poll_sleepers()) {
-                irq_enable();
-                cpu_pause();
-            } else {
-                /* With interrupts off since the look: what rings now is pending, and ends the halt at once. */
-                irq_enable_and_halt();
-            }
-            irq_disable();
-        }
-    }
+    for (;;)
+        if (!thread_run_ready())
+            idle_wait();
 }

@@ -3,7 +3,10 @@
 
 #include "lib/types.h"
 
-/* The idle thread's loop: runs what becomes ready, else waits for an interrupt. Interrupts off. */
+/* Waits for an interrupt, or returns early: the caller looks again for what it waits for. Interrupts off before and after, and since
+ * the caller has looked. */
+void idle_wait(void);
+/* The idle thread's loop: runs what becomes ready, else waits. Interrupts off. */
 NORETURN void idle_loop(void);
 
 /* Lets other threads run for about a millisecond, and messages be served. Before there are threads the CPU halts instead; before the

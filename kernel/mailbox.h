@@ -15,14 +15,18 @@ struct user_message {
     thread_handle_t from;
 };
 
-err_t mailbox_create(struct thread *t) MUST_CHECK;
-void mailbox_close(
-    struct thread *t); /* the thread has exited: later senders get ERR_ABSENT, waiting callers are woken */
+/* An empty one in zeroed memory: MAILBOX_BYTES, aligned to a cache line. */
+#define MAILBOX_BYTES 1280u
+struct mailbox *mailbox_init(void *memory);
+/* The calling thread ends: later senders get ERR_ABSENT, threads that wait for its reply are woken. */
+void mailbox_close(struct thread *self);
 
 /* ERR_ABSENT: no such thread; ERR_FULL: no room. THREAD (may wait for the line to that CPU, never for the receiver). */
 err_t mailbox_send(thread_handle_t to, const u64 word[MSG_WORDS]) MUST_CHECK;
 /* The oldest message of the calling thread. ERR_TIMEOUT when the deadline (TSC; 0: at once; ~0: never) has passed. */
 err_t mailbox_receive(struct user_message *out, u64 deadline) MUST_CHECK;
-/* send, then waits for mailbox_reply by that thread. ERR_ABSENT also if it exits meanwhile. */
+/* send, then waits for mailbox_reply by that thread. ERR_ABSENT also if it exits meanwhile; ERR_INVAL: oneself; ERR_TIMEOUT: the
+ * caller is being killed. */
 err_t mailbox_call(thread_handle_t to, const u64 word[MSG_WORDS], struct user_message *reply) MUST_CHECK;
+/* ERR_ABSENT: that thread does not wait for our reply. */
 err_t mailbox_reply(thread_handle_t to, const u64 word[MSG_WORDS]) MUST_CHECK;

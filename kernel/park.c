@@ -2,11 +2,7 @@
 
 #include "kernel/thread_internal.h"
 
-bool cpu_is_parked(cpu_t cpu)
-{
-    (void)cpu;
-    return false;
-}
+cpumask_t cpus_parked;
 
 void park_idle(void) {}
 

@@ -1,37 +1,8 @@
-/* Until regions and mailboxes are here: weak, so that theirs replace them; then this file goes. */
-#include "kernel/mailbox.h"
+/* Until regions are here: weak, so that theirs replace them; then this file goes. */
 #include "kernel/process.h"
 #include "mm/region.h"
 
 #define WEAK __attribute__((weak))
-
-WEAK err_t thread_create_user(cpu_t cpu, struct process *p, vaddr_t entry, vaddr_t stack, u64 arg,
-                              struct thread **out)
-{
-    (void)cpu, (void)p, (void)entry, (void)stack, (void)arg, (void)out;
-    return ERR_UNSUPPORTED;
-}
-
-WEAK err_t mailbox_send(thread_handle_t to, const u64 word[MSG_WORDS])
-{
-    (void)to, (void)word;
-    return ERR_UNSUPPORTED;
-}
-WEAK err_t mailbox_receive(struct user_message *out, u64 deadline)
-{
-    (void)out, (void)deadline;
-    return ERR_UNSUPPORTED;
-}
-WEAK err_t mailbox_call(thread_handle_t to, const u64 word[MSG_WORDS], struct user_message *reply)
-{
-    (void)to, (void)word, (void)reply;
-    return ERR_UNSUPPORTED;
-}
-WEAK err_t mailbox_reply(thread_handle_t to, const u64 word[MSG_WORDS])
-{
-    (void)to, (void)word;
-    return ERR_UNSUPPORTED;
-}
 
 WEAK err_t region_map(struct space *s, vaddr_t va, u64 bytes, u32 prot, enum region_kind kind,
                       enum pt_size page_size, vaddr_t *out)

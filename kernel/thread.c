@@ -2,6 +2,7 @@
 #include "kernel/fpu.h"
 #include "kernel/gdt.h"
 #include "kernel/idle.h"
+#include "kernel/mailbox.h"
 #include "kernel/process.h"
 #include "kernel/thread_internal.h"
 #include "kernel/timer.h"
@@ -62,6 +63,46 @@ err_t thread_create(cpu_t cpu, const char *name, void (*fn)(void *arg), void *ar
     return ERR_OK;
 }
 
+/* Above the mailbox, at the end. */
+static void *fpu_area(void *user_page)
+{
+    return (u8 *)user_page + PAGE_SIZE - ALIGN_UP(fpu_bytes(), CACHE_LINE_SIZE);
+}
+
+err_t thread_create_user(cpu_t cpu, struct process *p, vaddr_t entry, vaddr_t stack, u64 arg,
+                         struct thread **out)
+{
+    struct thread *t;
+    paddr_t page;
+    err_t e = create(cpu, process_name(p), &t);
+    if (e != ERR_OK)
+        return e;
+    e = frame_alloc_zeroed(FRAME_OWNER_KERNEL, &page);
+    if (e != ERR_OK) {
+        thread_put(t);
+        return e;
+    }
+    t->user_page = phys_to_virt(page);
+    t->fpu = fpu_area(t->user_page);
+    fpu_init_area(t->fpu);
+    _Static_assert(MAILBOX_BYTES + FPU_BYTES_MAX <= PAGE_SIZE, "one frame has room for both");
+    /* Last of all that others may look at: a handle can be guessed. */
+    atomic_store_relaxed(&t->mailbox, mailbox_init(t->user_page));
+    process_ref(p);
+    t->process = p;
+    t->space = process_space(p);
+    struct trap_frame *f = (struct trap_frame *)t->stack_top - 1;
+    *f = (struct trap_frame){.rip = entry,
+                             .cs = SEL_USER_CODE,
+                             .rflags = RFLAGS_IF | RFLAGS_FIXED,
+                             .rsp = stack,
+                             .ss = SEL_USER_DATA,
+                             .rdi = arg};
+    prepare_stack(t, thread_start_user, sizeof(*f));
+    *out = t;
+    return ERR_OK;
+}
+
 void thread_begin(struct thread *prev)
 {
     thread_switched(prev);
@@ -89,6 +130,8 @@ NORETURN void thread_exit(void)
 {
     ASSERT(irq_enabled() && !context_is_irq() && !this_cpu(percpu_head.preempt_depth),
            "a thread ends with interrupts on, and preemption not off");
+    if (thread_self()->mailbox)
+        mailbox_close(thread_self());
     irq_disable();
     thread_self()->state = THREAD_DEAD;
     thread_reschedule();
@@ -125,6 +168,8 @@ void thread_init(void)
 {
     struct thread *idle;
     thread_table_init();
+    fpu_init();
+    log_info("threads: %s of registers of ring 3", fpu_name());
     struct thread *boot = adopt("boot", (u64)boot_stack_top);
     irq_disable();
     thread_adopt(boot);
@@ -144,6 +189,7 @@ NORETURN void thread_init_cpu(void)
     struct thread *idle =
         adopt(name, 0); /* its stack is the one that the CPU started on; ring 3 never enters on it */
     timer_init_cpu();
+    fpu_init_cpu();
     this_cpu(thread_cpu.idle) = idle;
     thread_adopt(idle);
     idle_loop();

@@ -6,6 +6,8 @@
  * All changes of a thread's state are made by the CPU that it is on. */
 #pragma once
 
+#include "lib/assert.h"
+#include "lib/atomic.h"
 #include "lib/cpumask.h"
 #include "lib/percpu.h"
 #include "lib/types.h"
@@ -123,8 +125,8 @@ static ALWAYS_INLINE struct thread *thread_at(u32 index)
     return &thread_table[index];
 }
 /* By handle; NULL if it is gone, its descriptor given back. The descriptor stays valid until thread_put. Any context but NMI. */
-struct thread *thread_get(thread_handle_t h);
-void thread_put(struct thread *t);
+static ALWAYS_INLINE struct thread *thread_get(thread_handle_t h);
+static ALWAYS_INLINE void thread_put(struct thread *t);
 u32 thread_count(void); /* descriptors in use, those of idle threads and other services too */
 /* Gives back the stacks that no thread uses, which are otherwise kept for the next. THREAD. */
 void thread_trim(void);
@@ -133,4 +135,47 @@ void thread_trim(void);
  * ERR_INVAL: CPU 0, or one that has pinned threads. THREAD. */
 err_t cpu_park(cpu_t cpu) MUST_CHECK;
 err_t cpu_unpark(cpu_t cpu) MUST_CHECK;
-bool cpu_is_parked(cpu_t cpu);
+extern cpumask_t cpus_parked;
+static ALWAYS_INLINE bool cpu_is_parked(cpu_t cpu)
+{
+    return cpumask_test_relaxed(&cpus_parked, cpu);
+}
+
+/* ---- holding descriptors ---- */
+
+/* struct thread.refs: how many hold the descriptor (its own existence is one until its last switch), and whether the thread is on
+ * a wake list, which holds it too. Whoever makes it 0 frees it. */
+#define THREAD_WAKING (1u << 31)
+void thread_free(struct thread *t);
+
+static ALWAYS_INLINE void thread_put(struct thread *t)
+{
+    u32 before = atomic_fetch_sub(&t->refs, 1);
+    DEBUG_ASSERT(before & ~THREAD_WAKING, "a descriptor was given back more often than it was taken");
+    if (unlikely(before == 1))
+        thread_free(t);
+}
+
+static ALWAYS_INLINE struct thread *thread_get(thread_handle_t h)
+{
+    u32 index = h & 0xffff;
+    if (unlikely(index >= THREAD_MAX))
+        return NULL;
+    struct thread *t = thread_at(index);
+    u32 refs = atomic_load_relaxed(&t->refs);
+    do {
+        if (unlikely(!(refs & ~THREAD_WAKING)))
+            return NULL;
+        /* R1, the other side (kernel/thread_table.c:thread_alloc): the handle is read after this. */
+    } while (unlikely(!atomic_cmpxchg(&t->refs, &refs, refs + 1)));
+    if (likely(atomic_load_relaxed(&t->handle) == h))
+        return t;
+    thread_put(t);
+    return NULL;
+}
+
+/* One more, by who knows that it is held already. */
+static ALWAYS_INLINE void thread_hold(struct thread *t)
+{
+    atomic_fetch_add(&t->refs, 1);
+}

@@ -6,21 +6,11 @@
 #include "kernel/thread_sleep.h"
 #include "lib/atomic.h"
 
-/* struct thread.refs: how many hold the descriptor (its own existence is one until its last switch), and whether the thread is on
- * a wake list, which holds it too. Whoever makes it 0 frees it. */
-#define THREAD_WAKING (1u << 31)
-
 /* ---- kernel/thread_table.c ---- */
 void thread_table_init(void);
 void thread_reaper_start(void);
 /* A descriptor with one reference, state NEW, all else 0, and a stack if `stack`. ERR_FULL, ERR_NOMEM. THREAD. */
 err_t thread_alloc(const char *name, bool stack, struct thread **out) MUST_CHECK;
-/* refs has become 0. Any context but NMI. */
-void thread_free(struct thread *t);
-static inline void thread_hold(struct thread *t) /* by who knows that it is held already */
-{
-    atomic_fetch_add(&t->refs, 1);
-}
 
 /* ---- kernel/thread_switch.c; interrupts off ---- */
 struct thread_cpu {

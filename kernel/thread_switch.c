@@ -110,16 +110,23 @@ static cpu_t place_of(const struct thread *t)
 /* t is this CPU's, and on no queue: it goes where it is wanted. */
 static void make_ready(struct thread *t)
 {
-    cpu_t to = place_of(t);
-    atomic_store_relaxed(&t->cpu_wanted, CPU_NONE);
-    if (unlikely(to != cpu_self())) {
-        send(t, to);
-        return;
+    bool none_ready = thread_queue_empty(this_cpu_ptr(thread_cpu.ready));
+    if (t ==
+        thread_self()) { /* blocked, and waiting in idle(): its stack is in use, so it is sent nowhere from here */
+        t->state = THREAD_READY;
+        if (none_ready)
+            return; /* it goes on from there */
+    } else {
+        cpu_t to = place_of(t);
+        atomic_store_relaxed(&t->cpu_wanted, CPU_NONE);
+        if (unlikely(to != cpu_self())) {
+            send(t, to);
+            return;
+        }
+        t->state = THREAD_READY;
     }
-    t->state = THREAD_READY;
-    bool first = thread_queue_empty(this_cpu_ptr(thread_cpu.ready));
     thread_queue_push(this_cpu_ptr(thread_cpu.ready), t);
-    if (first && thread_self() != this_cpu(thread_cpu.idle))
+    if (none_ready && thread_self()->state == THREAD_RUNNING)
         slice_begin();
 }
 
@@ -218,12 +225,19 @@ void thread_switched(struct thread *prev)
         else
             make_ready(prev);
         break;
+    case THREAD_READY: /* woken in idle(), but others were before it */
+        if (prev->queued && place_of(prev) != cpu_self()) {
+            thread_queue_remove(this_cpu_ptr(thread_cpu.ready), prev);
+            make_ready(prev);
+        }
+        break;
     }
 }
 
 static void switch_to(struct thread *next)
 {
     struct thread *prev = thread_self();
+    DEBUG_ASSERT(next != prev, "a switch to oneself would put the running thread into the run queue");
     u64 now = rdtsc();
     counter_inc(thread_switches);
     prev->runtime_tsc += now - this_cpu(thread_cpu.switched);
@@ -256,6 +270,43 @@ bool thread_run_ready(void)
         return false;
     thread_reschedule();
     return true;
+}
+
+/* The caller has blocked and nobody else is ready: the CPU idles in its context, on its stack, so that a thread that is woken soon
+ * needs no switch at all. But for the space: who idles only borrows it. */
+static void idle(struct thread *self)
+{
+    u64 since = rdtsc();
+    self->runtime_tsc += since - this_cpu(thread_cpu.switched);
+    if (self->space)
+        space_borrow();
+    do
+        idle_wait();
+    while (self->state == THREAD_BLOCKED && !this_cpu(thread_cpu.ready.first));
+    this_cpu(thread_cpu.switched) = rdtsc();
+}
+
+/* The second half of blocking: until the caller has been woken. */
+static void wait_for_wake(struct thread *self)
+{
+    if (!this_cpu(thread_cpu.ready.first))
+        idle(self);
+    if (self->state == THREAD_BLOCKED || self->queued) {
+        struct thread *next = thread_queue_pop(this_cpu_ptr(thread_cpu.ready));
+        if (next != self) { /* else those before it have been sent elsewhere meanwhile */
+            switch_to(next);
+            return;
+        }
+    }
+    self->state = THREAD_RUNNING;
+    if (unlikely(atomic_load_relaxed(&self->killed)))
+        this_cpu(percpu_head.user_work) |= USER_WORK_KILLED;
+    if (unlikely(this_cpu(thread_cpu.ready.first)))
+        slice_begin();
+    if (unlikely(place_of(self) != cpu_self()))
+        thread_reschedule();
+    else if (self->space)
+        space_load(self->space);
 }
 
 void thread_adopt(struct thread *t)
@@ -291,7 +342,7 @@ static void block_irqoff(struct thread *self)
         return;
     }
     self->state = THREAD_BLOCKED;
-    thread_reschedule();
+    wait_for_wake(self);
 }
 
 void thread_block(void)
@@ -348,7 +399,7 @@ err_t thread_block_until(u64 deadline)
         if (this_cpu(thread_cpu.asleep.first) == self)
             set_sleep_timer();
         self->state = THREAD_BLOCKED;
-        thread_reschedule();
+        wait_for_wake(self);
     }
     bool expired = self->expired;
     irq_enable();

@@ -1,8 +1,7 @@
 /* Descriptors, handles, kernel stacks: how a thread's memory comes and goes.
  *
  * All descriptors lie in one array that stays, so that anyone can look at one without a lock: a handle names an index and a
- * generation, `refs` is raised unless it is 0, and only then the handle is compared. `refs` counts holders, and its top bit is
- * THREAD_WAKING; whoever makes the whole word 0 frees the descriptor, once.
+ * generation, `refs` is raised unless it is 0, and only then the handle is compared (kernel/thread.h).
  *
  * Stacks have fixed places, an unmapped page below each, and stay mapped when their thread has gone, because to unmap one is a
  * shootdown on every CPU. thread_trim takes those that nobody uses. */
@@ -107,36 +106,10 @@ err_t thread_alloc(const char *name, bool stack, struct thread **out)
     t->arg = t->user_page = NULL;
     string_copy(t->name, sizeof(t->name), name);
     /* R1. orders: the descriptor's new contents, its handle among them, before it can be held; pairs with:
-     * kernel/thread_table.c:thread_get (LOCKed); else: who holds it could see what the last thread left. */
+     * kernel/thread.h:thread_get (LOCKed); else: who holds it could see what the last thread left. */
     atomic_store_release(&t->refs, 1);
     *out = t;
     return ERR_OK;
-}
-
-struct thread *thread_get(thread_handle_t h)
-{
-    u32 index = h & 0xffff;
-    if (unlikely(index >= THREAD_MAX))
-        return NULL;
-    struct thread *t = thread_at(index);
-    u32 refs = atomic_load_relaxed(&t->refs);
-    do {
-        if (unlikely(!(refs & ~THREAD_WAKING)))
-            return NULL;
-        /* R1, the other side: the handle is read after this. */
-    } while (unlikely(!atomic_cmpxchg(&t->refs, &refs, refs + 1)));
-    if (likely(atomic_load_relaxed(&t->handle) == h))
-        return t;
-    thread_put(t);
-    return NULL;
-}
-
-void thread_put(struct thread *t)
-{
-    u32 before = atomic_fetch_sub(&t->refs, 1);
-    ASSERT(before & ~THREAD_WAKING, "a descriptor was given back more often than it was taken");
-    if (unlikely(before == 1))
-        thread_free(t);
 }
 
 void thread_free(struct thread *t)

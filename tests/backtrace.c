@@ -100,7 +100,7 @@ static void backtrace_message(struct test *t)
     REQUIRE(t, msg_call(other, &m) == ERR_OK, "CPU %u did not answer", other);
     u32 i = interruption(VECTOR_MESSAGE);
     CHECK(t, i < taken.count, "no interruption by a message among %u frames", taken.count);
-    CHECK(t, is_in(i, "idle_loop") || is_in(i, "irq_enable_and_halt"),
+    CHECK(t, is_in(i, "idle_wait") || is_in(i, "irq_enable_and_halt"),
           "CPU %u was not interrupted in its idle loop", other);
 }
 TEST(backtrace_message, "the same through the message entry, which saves no frame");
