@@ -1,4 +1,4 @@
-/* Parked CPUs: see kernel/thread.h for the two calls. */
+/* Parked CPUs: kernel/thread.h has the two calls. */
 #pragma once
 
 #include "lib/cpumask.h"

@@ -132,7 +132,8 @@ u32 thread_count(void); /* descriptors in use, those of idle threads and other s
 void thread_trim(void);
 
 /* CPU parking: no thread runs there, no space is loaded; it still answers messages and the kernel's own shootdowns.
- * ERR_INVAL: CPU 0, or one that has pinned threads. THREAD. */
+ * ERR_INVAL: CPU 0, the caller's own, or one that has pinned threads; ERR_TIMEOUT: a kernel thread there does not stop; then it is in
+ * use as before. ERR_ABSENT. THREAD. */
 err_t cpu_park(cpu_t cpu) MUST_CHECK;
 err_t cpu_unpark(cpu_t cpu) MUST_CHECK;
 extern cpumask_t cpus_parked;

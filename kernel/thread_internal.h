@@ -34,9 +34,13 @@ bool thread_run_ready(void);
 void thread_reschedule(void);
 /* The running thread is to let others run, or to leave this CPU, when it next returns to ring 3. */
 void thread_request_resched(void);
+/* Everybody who is ready goes where he is wanted: for a CPU that has just been parked. IPI. */
+void thread_clear_queue(void);
+/* Is nobody ready or running? */
+bool thread_cpu_is_idle(void);
 /* Wakes those whose time has come. Are there others left? For the idle loop where there is no timer. */
 bool thread_poll_sleepers(void);
-/* The next CPU in turn that takes threads. */
+/* ---- kernel/park.c: the next CPU in turn that takes threads ---- */
 cpu_t thread_any_cpu(void);
 
 /* ---- kernel/thread.c: where a thread begins, called by kernel/switch.asm ---- */

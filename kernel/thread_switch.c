@@ -309,6 +309,21 @@ static void wait_for_wake(struct thread *self)
         space_load(self->space);
 }
 
+void thread_clear_queue(void)
+{
+    struct thread_queue all = this_cpu(thread_cpu.ready);
+    this_cpu(thread_cpu.ready) = (struct thread_queue){0};
+    for (struct thread *t; (t = thread_queue_pop(&all)) != NULL;)
+        make_ready(t);
+}
+
+bool thread_cpu_is_idle(void)
+{
+    const struct thread *t = thread_self();
+    return !this_cpu(thread_cpu.ready.first) &&
+           (t->state == THREAD_BLOCKED || t == this_cpu(thread_cpu.idle));
+}
+
 void thread_adopt(struct thread *t)
 {
     t->state = THREAD_RUNNING;

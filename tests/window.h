@@ -8,5 +8,5 @@
 #include "mm/layout.h"
 
 #define TEST_USER_VA (0x0000100000000000ull + 0x300 * PAGE_SIZE)
-/* In the upper half of KMAP, which is never handed out. */
-#define TEST_KERNEL_VA (KMAP_BASE + KMAP_SIZE / 2 + 0x300 * PAGE_SIZE)
+/* In the last GiB of KMAP: ranges are handed out from the other end of that half, the threads' stacks first of all. */
+#define TEST_KERNEL_VA (KMAP_BASE + KMAP_SIZE - GIB + 0x300 * PAGE_SIZE)
