@@ -44,7 +44,7 @@ ISO     := $(B)/volley.iso
 USER_LIB := $(patsubst %,$(B)/%.o,$(sort $(wildcard user/lib/*.c user/lib/*.asm)))
 USER_ELF := $(PROGRAMS:%=$(B)/user/%.elf)
 
-.PHONY: all kernel iso run bench test test-long debug adversary lint help clean FORCE
+.PHONY: all kernel iso run bench test test-long fuzz debug adversary lint help clean FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -96,6 +96,10 @@ test: ## lint, host tests, boot matrix; ends with "N passed, N failed, N skipped
 test-long: ## the same and what takes longer
 	@tools/setup
 	@tools/test-all --long
+
+fuzz: ## feed the parsers what libFuzzer makes up, until stopped
+	@tools/setup
+	@tools/fuzz --seconds 0
 
 debug: kernel ## QEMU waits, GDB attaches with symbols
 	@DEBUGGER=1 tools/run

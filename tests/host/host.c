@@ -128,6 +128,7 @@ WEAK int format(char *out, size_t size, const char *fmt, ...)
     return n;
 }
 
+#ifndef HOST_NO_MAIN /* libFuzzer has one of its own */
 int main(int argc, char **argv)
 {
     u32 ran = 0;
@@ -152,3 +153,4 @@ int main(int argc, char **argv)
            (unsigned long long)host_failures);
     return host_failures || !ran ? 1 : 0;
 }
+#endif
