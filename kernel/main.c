@@ -12,6 +12,7 @@
 #include "kernel/power.h"
 #include "kernel/process.h"
 #include "kernel/process_commands.h"
+#include "kernel/profile.h"
 #include "kernel/shell.h"
 #include "kernel/start_cpus.h"
 #include "kernel/thread.h"
@@ -46,11 +47,13 @@ static NORETURN void run(void)
     bool ok = true;
     fault_inject_run();
     cost_init(); /* from here on, operations cost what the model says */
+    profile_begin_if_asked();
     if (test_requested())
         ok = test_run(test_requested());
     if (bench_requested())
         ok = bench_run(bench_requested()) && ok;
     ok = process_run_requested() && ok;
+    profile_end_if_asked();
     if (!cmdline_quit())
         shell_run();
     power_off(console_end(ok));

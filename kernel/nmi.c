@@ -22,11 +22,13 @@
 #include "kernel/backtrace.h"
 #include "kernel/panic.h"
 #include "kernel/stop.h"
+#include "kernel/thread.h"
 #include "lib/atomic.h"
 #include "lib/counter.h"
 #include "lib/log.h"
 #include "lib/percpu.h"
 #include "lib/x86/cpu.h"
+#include "mm/respond.h"
 #include "smp/message.h"
 
 COUNTER(nmi_taken, "NMIs handled");
@@ -76,6 +78,24 @@ void nmi_handle(struct trap_frame *f)
     if (unlikely(cr2_read() != fault)) /* a write is serialising, a read is not */
         cr2_write(fault);
     this_cpu(nmi_running) = false;
+}
+
+enum user_refusal nmi_user_refusal(void)
+{
+    const struct thread *t = thread_self();
+    if (!nmi_user_access_ok())
+        return this_cpu(tlb_pending)     ? USER_PENDING
+               : this_cpu(tlb_switching) ? USER_SWITCHING
+               : this_cpu(tlb_borrowed)  ? USER_BORROWED
+                                         : USER_NO_SPACE;
+    return t && t->space && t->space != this_cpu(tlb_loaded) ? USER_OTHER : USER_ALLOWED;
+}
+
+const char *nmi_refusal_name(enum user_refusal r)
+{
+    static const char *const names[USER_REFUSALS] = {"allowed",  "nobody",   "pending", "switching",
+                                                     "borrowed", "no_space", "other",   "fault"};
+    return r < USER_REFUSALS ? names[r] : "?";
 }
 
 void nmi_report_deferred(void)

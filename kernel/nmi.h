@@ -3,5 +3,23 @@
 
 #include "kernel/trap.h"
 
+/* Why an NMI handler may not read the memory of ring 3, or could not. */
+enum user_refusal {
+    USER_ALLOWED,
+    USER_NOBODY,    /* the CPU runs nothing of ring 3 */
+    USER_PENDING,   /* between a shootdown's acknowledgement and its flush: the frame may have a new owner */
+    USER_SWITCHING, /* CR3 is being changed */
+    USER_BORROWED,  /* the loaded root is only borrowed */
+    USER_NO_SPACE,  /* the kernel's root is loaded */
+    USER_OTHER,     /* the loaded space is not the running thread's */
+    USER_FAULT,     /* it was allowed, but there is no such memory */
+    USER_REFUSALS,
+};
+
+/* nmi_user_access_ok (mm/shootdown.h) and the reason: USER_ALLOWED exactly if it is true and the loaded space is the running
+ * thread's. NMI context, or interrupts off. */
+enum user_refusal nmi_user_refusal(void);
+const char *nmi_refusal_name(enum user_refusal r);
+
 /* Logs what NMI handlers have left to be logged, if anything. Cheap when there is nothing. IPI context. */
 void nmi_report_deferred(void);

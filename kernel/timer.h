@@ -9,6 +9,7 @@ enum timer_use {
     TIMER_ONESHOT, /* timer_oneshot_us */
     TIMER_SLEEP,   /* the sleep queue's earliest deadline */
     TIMER_SLICE,   /* the end of the running thread's slice */
+    TIMER_PROFILE, /* kernel/profile.c */
     TIMER_USES,
 };
 

@@ -176,4 +176,13 @@ CODE ring3_mov_ss_system_call
     syscall
     ud2
 
+; Keeps reading the frame that RBP points to, until the word at RBX is not 0.
+CODE ring3_read_frame
+    mov rax, [rbp]
+CODE ring3_read_frame_done
+    pause
+    cmp dword [rbx], 0
+    je ring3_read_frame
+    ud2
+
 ring3_code_end:
