@@ -4,7 +4,8 @@
  *   static void run(struct bench_run *b) {...}
  *   BENCH(ipi, "interrupts and messages between CPUs: the floor", run);
  *
- * bench=default runs those marked so, bench=NAME[,NAME] the named ones; `bench` at the prompt likewise. */
+ * bench=default runs those that are not on request only, bench=all all, bench=NAME[,NAME] the named ones; `bench` at the
+ * prompt likewise. */
 #pragma once
 
 #include "bench/sample.h"
@@ -18,10 +19,15 @@ struct bench_run {
 struct bench_entry {
     const char *name, *what;
     void (*run)(struct bench_run *b); /* thread on CPU 0; workers of the others idle */
+    bool on_request;                  /* not in bench=default */
 };
 TABLE_DECLARE(bench, struct bench_entry);
 #define BENCH(ident, what_, run_)                                                                            \
     TABLE_ENTRY(bench, struct bench_entry, bench_entry_##ident) = {.name = #ident, .what = what_, .run = run_}
+/* The same for one that bench=default leaves out. */
+#define BENCH_ON_REQUEST(ident, what_, run_)                                                                 \
+    TABLE_ENTRY(bench, struct bench_entry,                                                                   \
+                bench_entry_##ident) = {.name = #ident, .what = what_, .run = run_, .on_request = true}
 
 /* The names that bench= asked for, or NULL. */
 const char *bench_requested(void);
@@ -53,10 +59,14 @@ struct bench_key {
         *served_by; /* the policy that the requests under `policy` were routed to, or `policy` itself */
     u32 cpus;
     u64 pages;
-    u64 icr, irqs; /* over all samples; the record has them for one operation */
+    u64 icr, irqs;       /* over all samples; the record has them for one operation */
+    bool more_is_better; /* of a rate or a share; all else is better when it is less */
 };
 /* Prints the `bench` record of a finished set of samples. */
 void bench_record(const struct bench_key *k, struct samples *s);
+/* The same, and a row of a table: metric, CPUs, min, p50, p99, max, mean, n. Its head: bench_table_head. */
+void bench_table_head(const char *unit);
+void bench_row(const struct bench_key *k, struct samples *s);
 /* How far a figure taken here can be believed, for the records and the tables. */
 const char *bench_trust(void);
 

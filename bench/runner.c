@@ -1,5 +1,6 @@
 /* Which benchmarks run, on busy CPUs, and what is said of them. */
 #include "bench/bench.h"
+#include "bench/effort.h"
 #include "kernel/command.h"
 #include "kernel/console.h"
 #include "kernel/cost.h"
@@ -68,30 +69,69 @@ const char *bench_trust(void)
     }
 }
 
+/* What tells one distribution from another, the same in all records of it. */
+static void add_key(struct json *j, const struct bench_key *k)
+{
+    json_str(j, "bench", k->bench);
+    if (k->policy)
+        json_str(j, "policy", k->policy);
+    if (k->served_by)
+        json_str(j, "served_by", k->served_by);
+    json_str(j, "delivery", msg_delivery_name());
+    json_u64(j, "cpus", k->cpus);
+    if (k->pages)
+        json_u64(j, "pages", k->pages);
+    if (k->op)
+        json_str(j, "op", k->op);
+    if (k->responders)
+        json_str(j, "responders", k->responders);
+    json_str(j, "metric", k->metric);
+    json_str(j, "unit", k->unit ? k->unit : "tick");
+}
+
+static bool raw;
+
+static const char *set_raw(const char *value)
+{
+    return parse_on_off(value, &raw) ? NULL : "raw=yes or raw=no";
+}
+PARAM(raw, "raw", "raw=yes: print every sample of a benchmark, in `raw` records before its `bench` record",
+      set_raw);
+
+/* A line of samples, of at most 20 digits each, is within what a record can hold. */
+#define RAW_A_LINE 64u
+
+static void record_raw(const struct bench_key *k, const struct samples *s)
+{
+    for (u32 i = 0; i < s->n; i += RAW_A_LINE) {
+        struct json j;
+        json_begin(&j, "raw");
+        add_key(&j, k);
+        json_u64(&j, "first", i);
+        json_u64_list(&j, "samples", s->value + i, MIN(RAW_A_LINE, s->n - i));
+        json_end(&j);
+    }
+}
+
 void bench_record(const struct bench_key *k, struct samples *s)
 {
+    if (raw && !s->sorted)
+        record_raw(k, s);
     struct json j;
     json_begin(&j, "bench");
-    json_str(&j, "bench", k->bench);
-    if (k->policy)
-        json_str(&j, "policy", k->policy);
-    if (k->served_by)
-        json_str(&j, "served_by", k->served_by);
-    json_str(&j, "delivery", msg_delivery_name());
-    json_u64(&j, "cpus", k->cpus);
-    if (k->pages)
-        json_u64(&j, "pages", k->pages);
-    if (k->op)
-        json_str(&j, "op", k->op);
-    if (k->responders)
-        json_str(&j, "responders", k->responders);
-    json_str(&j, "metric", k->metric);
-    json_str(&j, "unit", k->unit ? k->unit : "tick");
+    add_key(&j, k);
+    if (k->more_is_better)
+        json_str(&j, "better", "more");
+    u64 low, high;
+    samples_median_interval(s, &low, &high);
     json_u64(&j, "n", s->n);
     json_u64(&j, "min", samples_percentile(s, 0));
     json_u64(&j, "p50", samples_percentile(s, 500));
+    json_u64(&j, "p50_low", low);
+    json_u64(&j, "p50_high", high);
     json_u64(&j, "p90", samples_percentile(s, 900));
     json_u64(&j, "p99", samples_percentile(s, 990));
+    json_u64(&j, "p999", samples_percentile(s, 999));
     json_u64(&j, "max", samples_percentile(s, 1000));
     json_u64(&j, "mean", samples_mean(s));
     json_u64(&j, "overhead", bench_overhead());
@@ -100,7 +140,22 @@ void bench_record(const struct bench_key *k, struct samples *s)
     json_u64(&j, "icr", s->n ? (k->icr + s->n / 2) / s->n : 0);
     json_u64(&j, "irqs", s->n ? (k->irqs + s->n / 2) / s->n : 0);
     json_str(&j, "lines", NULL); /* counted on the simulated machine only */
+    bench_effort_record(&j);
     json_end(&j);
+}
+
+void bench_table_head(const char *unit)
+{
+    print("  %-18s %4s %9s %9s %9s %9s %9s %7s\n", unit, "CPUs", "min", "p50", "p99", "max", "mean", "n");
+}
+
+void bench_row(const struct bench_key *k, struct samples *s)
+{
+    print("  %-18s %4u %9llu %9llu %9llu %9llu %9llu %7u\n", k->metric, k->cpus,
+          (unsigned long long)samples_percentile(s, 0), (unsigned long long)samples_percentile(s, 500),
+          (unsigned long long)samples_percentile(s, 990), (unsigned long long)samples_percentile(s, 1000),
+          (unsigned long long)samples_mean(s), s->n);
+    bench_record(k, s);
 }
 
 void bench_refuse(struct bench_run *b, const char *fmt, ...)
@@ -172,14 +227,15 @@ static u32 list_length(const char *list)
 
 bool bench_run(const char *names)
 {
-    bool all = strcmp(names, "all") == 0 || strcmp(names, "default") == 0;
+    bool defaults = strcmp(names, "default") == 0, all = defaults || strcmp(names, "all") == 0;
     struct bench_run b = {0};
     u32 known = 0;
 
     bench_measure_overhead();
     run_start = rdtsc();
+    bench_conditions();
     TABLE_FOREACH (bench, struct bench_entry, e) {
-        if (!all && !name_in_list(names, e->name))
+        if (all ? defaults && e->on_request : !name_in_list(names, e->name))
             continue;
         known++;
         u64 start = rdtsc();
@@ -200,9 +256,9 @@ bool bench_run(const char *names)
 static void cmd_bench(int argc, char **argv)
 {
     if (argc != 2) {
-        print("default | all, or names with commas, of:\n");
+        print("default (those with *) | all, or names with commas, of:\n");
         TABLE_FOREACH (bench, struct bench_entry, e)
-            print("  %-12s %s\n", e->name, e->what);
+            print("%c %-12s %s\n", e->on_request ? ' ' : '*', e->name, e->what);
         return;
     }
     bench_run(argv[1]);
