@@ -1,5 +1,8 @@
 /* ipi: what an interrupt and a message cost between CPUs, the others spinning in the kernel.
  *
+ *   self         an interrupt to oneself, until its handler has counted it
+ *   one_way      a message, until its function's first line, by the target's clock; where the clocks can be compared
+ *   mesh         every CPU calls all others at the same time, until all have run all
  *   harness      what measuring costs here, beyond the clock readings that are already subtracted
  *   raw          a bare vector: until its handler has counted it and the sender has seen that; one ICR write per target
  *   raw_all_but_self   the same to all others by one ICR write
@@ -8,8 +11,8 @@
  *   call         a message acknowledged after its function has run, until the sender has seen that
  *
  * "cpus" of a record is the sender and its targets. */
+#include "bench/ipi.h"
 #include "apic/apic.h"
-#include "bench/bench.h"
 #include "kernel/trap.h"
 #include "lib/assert.h"
 #include "lib/atomic.h"
@@ -163,6 +166,7 @@ static void measure(struct bench_run *b, u32 m)
     u32 cpus = target_count + 1;
     struct cell_clock clock;
     cell_begin(&clock);
+    cell_watch(&clock, s);
     while (cell_continue(&clock)) {
         metrics[m].before();
         bench_jitter();
@@ -185,11 +189,7 @@ static void measure(struct bench_run *b, u32 m)
     struct bench_key k = {.bench = "ipi", .metric = metrics[m].metric, .responders = "kernel", .cpus = cpus};
     k.icr = icr * s->n / clock.done;
     k.irqs = (raw + messages) * s->n / clock.done;
-    print("  %-18s %4u %9llu %9llu %9llu %9llu %9llu %7u\n", metrics[m].metric, cpus,
-          (unsigned long long)samples_percentile(s, 0), (unsigned long long)samples_percentile(s, 500),
-          (unsigned long long)samples_percentile(s, 990), (unsigned long long)samples_percentile(s, 1000),
-          (unsigned long long)samples_mean(s), s->n);
-    bench_record(&k, s);
+    bench_row(&k, s);
 }
 
 static void find_targets(bool all)
@@ -219,17 +219,21 @@ static void run(struct bench_run *b)
     ASSERT(msg_interrupts, "the counter of message interrupts exists");
     err_t e = bench_occupy(online, bench_spin, NULL);
     if (e == ERR_OK) {
-        print("  %-18s %4s %9s %9s %9s %9s %9s %7s\n", "ticks", "CPUs", "min", "p50", "p99", "max", "mean",
-              "n");
+        bench_table_head("ticks");
+        ipi_self(b);
         for (u32 to_all = 0; to_all <= (online > 2 ? 1u : 0u); to_all++) {
             find_targets(to_all);
             for (u32 m = 0; m < ARRAY_SIZE(metrics); m++)
                 if (metrics[m].flags & (to_all ? TO_ALL : TO_ONE))
                     measure(b, m);
+            if (!to_all)
+                ipi_one_way(b, first);
         }
     } else {
         bench_refuse(b, "ipi: the other CPUs could not be kept busy: %s", err_name(e));
     }
     bench_release();
+    if (e == ERR_OK)
+        ipi_mesh(b);
 }
 BENCH(ipi, "interrupts and messages between CPUs: the floor", run);

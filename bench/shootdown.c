@@ -9,6 +9,7 @@
  *
  * The range never fills a page table: one page beside it stays mapped, or every unmap would free a table and need the
  * WALKERS level. */
+#include "bench/policies.h"
 #include "bench/shootdown_cell.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -31,9 +32,9 @@ static const char *const op_names[] = {"unmap", "protect", "remap", "kernel"};
 struct grid {
     struct bench_run *b;
     struct space *user;
-    const char *op;
-    const struct shootdown_policy *policies[16];
-    u32 count;
+    const char *bench, *op;
+    const struct bench_axis *cpus, *pages;
+    struct bench_policies policies;
     const struct shootdown_policy *stronger; /* that served what others could not; NULL: nothing was routed */
 };
 
@@ -44,9 +45,9 @@ static void row(struct grid *g, struct shootdown_cell *c)
     u64 first = 0;
     char line[320];
     int n = format(line, sizeof(line), "  %-8s %4u %5llu", c->op, c->cpus, (unsigned long long)c->pages);
-    for (u32 i = 0; i < g->count; i++) {
-        must_work(shootdown_policy_set(g->policies[i]->name), "selecting the policy");
-        c->policy = g->policies[i];
+    for (u32 i = 0; i < g->policies.count; i++) {
+        must_work(shootdown_policy_set(g->policies.policy[i]->name), "selecting the policy");
+        c->policy = g->policies.policy[i];
         shootdown_cell_measure(g->b, c);
         bool routed = c->served_by && c->served_by != c->policy;
         if (routed)
@@ -81,15 +82,6 @@ static vaddr_t kernel_tables(void)
     return base;
 }
 
-/* Every policy that can be measured here, or the one that was chosen. */
-static void choose_policies(struct grid *g)
-{
-    TABLE_FOREACH (policy, struct shootdown_policy, p)
-        if (g->count < ARRAY_SIZE(g->policies) &&
-            (shootdown_policy_chosen() ? p == shootdown_policy() : !p->control) && shootdown_policy_usable(p))
-            g->policies[g->count++] = p;
-}
-
 /* One row, with its responders; c says which. */
 static void row_with_responders(struct grid *g, struct shootdown_cell *c)
 {
@@ -108,7 +100,7 @@ static void row_with_responders(struct grid *g, struct shootdown_cell *c)
 
 static void rows(struct grid *g, struct space *space, vaddr_t start)
 {
-    const struct bench_axis *cpus = bench_axis_cpus(), *pages = bench_axis_pages();
+    const struct bench_axis *cpus = g->cpus, *pages = g->pages;
     u32 left_out = 0;
     if (!cpus->count)
         bench_refuse(g->b, "no number of cpus= is at most %u, the CPUs that are online", cpu_online_count());
@@ -120,7 +112,8 @@ static void rows(struct grid *g, struct space *space, vaddr_t start)
             continue;
         }
         for (u32 j = 0; j < pages->count; j++) {
-            struct shootdown_cell c = {.op = g->op,
+            struct shootdown_cell c = {.bench = g->bench,
+                                       .op = g->op,
                                        .responders = &responders,
                                        .space = space,
                                        .start = start,
@@ -136,30 +129,27 @@ static void rows(struct grid *g, struct space *space, vaddr_t start)
         print("  %u rows of %s left out: the time is up (bench_limit=)\n", left_out, g->op);
 }
 
-static void grid(struct bench_run *b, struct space *user, const char *op)
+static void grid(struct grid g)
 {
-    struct grid g = {.b = b, .user = user, .op = op};
-    choose_policies(&g);
-
-    bool kernel = strcmp(op, "kernel") == 0;
+    bool kernel = strcmp(g.op, "kernel") == 0;
     vaddr_t table = kernel ? kernel_tables() : USER_TABLE;
     if (!table) {
-        bench_refuse(b, "no kernel address range for %u pages", SHOOTDOWN_PAGES_MAX);
+        bench_refuse(g.b, "no kernel address range for %u pages", SHOOTDOWN_PAGES_MAX);
         return;
     }
 
     print("\n  %-8s %4s %5s", "ticks", "CPUs", "pages");
-    for (u32 i = 0; i < g.count; i++)
-        print(" %15s ", g.policies[i]->name);
-    print("  (p50, and as a share of %s)\n", g.policies[0]->name);
+    for (u32 i = 0; i < g.policies.count; i++)
+        print(" %15s ", g.policies.policy[i]->name);
+    print("  (p50, and as a share of %s)\n", g.policies.policy[0]->name);
 
-    rows(&g, kernel ? &kernel_space : user, table + RANGE_OFFSET);
+    rows(&g, kernel ? &kernel_space : g.user, table + RANGE_OFFSET);
     if (g.stronger)
         print("  * needs more than this policy serves, and took the path of %s (served_by)\n",
               g.stronger->name);
 }
 
-static void run(struct bench_run *b)
+static struct space *open_space(void)
 {
     struct space *user;
     must_work(space_create(&user), "a space");
@@ -167,10 +157,57 @@ static void run(struct bench_run *b)
     must_work(space_map_fresh(user, USER_TABLE + ANCHOR_OFFSET, 1, PT_WRITE, FRAME_OWNER_USER),
               "the anchor page");
     space_load(user);
-    for (u32 i = 0; i < ARRAY_SIZE(op_names); i++)
-        if (bench_axis_has_op(op_names[i]))
-            grid(b, user, op_names[i]);
+    return user;
+}
+
+static void close_space(struct space *user)
+{
     space_load(NULL);
     space_destroy(user);
 }
+
+static void run(struct bench_run *b)
+{
+    struct space *user = open_space();
+    for (u32 i = 0; i < ARRAY_SIZE(op_names); i++)
+        if (bench_axis_has_op(op_names[i]))
+            grid((struct grid){.b = b,
+                               .user = user,
+                               .bench = "shootdown",
+                               .op = op_names[i],
+                               .cpus = bench_axis_cpus(),
+                               .pages = bench_axis_pages(),
+                               .policies = bench_policies()});
+    close_space(user);
+}
 BENCH(shootdown, "taking a mapping away from CPUs that have it cached", run);
+
+/* Every number of CPUs from 2 to all, or as many as an axis holds, evenly spread, all among them. */
+static struct bench_axis every_count(void)
+{
+    struct bench_axis a = {0};
+    u32 online = cpu_online_count(), steps = MIN(online - 1, BENCH_AXIS_MAX);
+    for (u32 i = 1; i <= steps; i++)
+        a.value[a.count++] = 1 + (u64)(online - 1) * i / steps;
+    return a;
+}
+
+static void run_scaling(struct bench_run *b)
+{
+    static const struct bench_axis one_page = {.count = 1, .value = {1}};
+    if (cpu_online_count() < 2) {
+        print("  needs 2 CPUs, there is 1: nothing to measure\n");
+        return;
+    }
+    struct bench_axis cpus = every_count();
+    struct space *user = open_space();
+    grid((struct grid){.b = b,
+                       .user = user,
+                       .bench = "scaling",
+                       .op = "unmap",
+                       .cpus = &cpus,
+                       .pages = &one_page,
+                       .policies = bench_policies()});
+    close_space(user);
+}
+BENCH_ON_REQUEST(scaling, "one page taken away from 1, 2, ... all other CPUs", run_scaling);

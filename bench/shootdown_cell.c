@@ -17,7 +17,7 @@
 
 static void record(const struct shootdown_cell *c, const char *metric, struct samples *s, u64 icr, u64 irqs)
 {
-    struct bench_key k = {.bench = "shootdown",
+    struct bench_key k = {.bench = c->bench,
                           .policy = c->policy->name,
                           .served_by = c->served_by->name,
                           .op = c->op,
@@ -134,6 +134,7 @@ void shootdown_cell_measure(struct bench_run *b, struct shootdown_cell *c)
     bool worked = true;
     u64 ticks;
     cell_begin(&clock);
+    cell_watch(&clock, s);
     while (worked && cell_continue(&clock)) {
         worked = round_of(c, &ticks);
         if (!cell_warming_up(&clock))

@@ -11,6 +11,7 @@
 #define SHOOTDOWN_PAGES_MAX 512u
 
 struct shootdown_cell {
+    const char *bench;                     /* that it belongs to: for its records */
     const char *op;                        /* "unmap", "protect", "remap" or "kernel" */
     const struct shootdown_policy *policy; /* in force: what was asked for */
     struct responders *responders;         /* busy with the range; nobody if cpus is 1 */

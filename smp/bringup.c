@@ -1,7 +1,7 @@
 /* Starting the other CPUs (SDM volume 3A, section 9.4). Their side is boot/trampoline.asm.
  *
- * All are started at once: each step goes to every CPU before the next one begins, so that the waits (10 ms, 200
- * us, the slowest CPU) are paid once, whatever the number. A CPU's way is the state of its slot, changed by LOCKed
+ * All are started at once, unless start=serial: each step goes to every CPU before the next one begins, so that the waits
+ * (10 ms, 200 us, the slowest CPU) are paid once, whatever the number. A CPU's way is the state of its slot, changed by LOCKed
  * operations only:
  *
  *     OPEN ---- AP, in the trampoline ----> CLAIMED ---- AP, smp_cpu_online ----> ONLINE
@@ -53,6 +53,19 @@ static const char *set_cpus_max(const char *value)
 }
 PARAM(cpus_max, "cpus_max", "cpus_max=N  start at most N CPUs, the boot CPU included, 1 .. 512",
       set_cpus_max);
+
+bool smp_start_serial;
+u64 smp_start_ticks;
+
+static const char *set_start(const char *value)
+{
+    bool serial = strcmp(value, "serial") == 0;
+    if (!serial && strcmp(value, "parallel") != 0)
+        return "start=parallel or start=serial";
+    smp_start_serial = serial;
+    return NULL;
+}
+PARAM(start, "start", "start=parallel|serial  the other CPUs all at once, or one after the other", set_start);
 
 static const char *set_fault_ap(const char *value)
 {
@@ -119,26 +132,26 @@ static bool has_arrived(cpu_t c)
 }
 
 /* The ICR write of each command orders slots and parameters before the start (apic/x2apic.h, apic/xapic.c). */
-static void send_all(const struct smp_start *s, u32 count)
+static void send_to(const struct smp_start *s, cpu_t first, cpu_t end)
 {
-    for (cpu_t c = 1; c < count; c++)
+    for (cpu_t c = first; c < end; c++)
         apic_send_init(slots[c].apic_id);
     delay_us(INIT_US);
-    for (cpu_t c = 1; c < count; c++)
+    for (cpu_t c = first; c < end; c++)
         apic_send_startup(slots[c].apic_id, s->page);
     delay_us(STARTUP_US);
     /* A SIPI can be lost while firmware holds the CPU in system-management mode. A CPU that has started and whose
      * claim we have just missed ignores the second one: only a CPU that waits for a SIPI takes it (SDM 9.4.3). */
-    for (cpu_t c = 1; c < count; c++)
+    for (cpu_t c = first; c < end; c++)
         if (!has_arrived(c))
             apic_send_startup(slots[c].apic_id, s->page);
 }
 
-static void wait_all(const struct smp_start *s, u32 count)
+static void wait_for(const struct smp_start *s, cpu_t first, cpu_t end)
 {
     struct wait w = WAIT("the other CPUs to come online", wait_ms(s->wait_ms));
     bool in_time = true;
-    for (cpu_t c = 1; c < count; c++) {
+    for (cpu_t c = first; c < end; c++) {
         /* orders: our reads of what the AP set up after its being online; pairs with: smp/bringup.c:smp_cpu_online (the
          * LOCKed OR); else: the caller could see the CPU online and its memory from before. */
         while (in_time && !(atomic_load_acquire(&cpus_online.w[c / 64]) >> c % 64 & 1))
@@ -177,8 +190,13 @@ u32 smp_start_all(const struct smp_start *s)
         log_info("cpus_max=%u: CPUs %u to %u stay off", count, count, cpu_count() - 1);
     fill_slots(s, count);
     struct ap_params *params = fill_page(s, count);
-    send_all(s, count);
-    wait_all(s, count);
+    u64 begin = rdtsc();
+    cpu_t step = smp_start_serial ? 1 : count; /* CPUs started together */
+    for (cpu_t first = 1; first < count; first += step) {
+        send_to(s, first, MIN(first + step, count));
+        wait_for(s, first, MIN(first + step, count));
+    }
+    smp_start_ticks = rdtsc() - begin;
     for (cpu_t c = 1; c < count; c++)
         if (!cpu_is_online(c))
             give_up(c, s);

@@ -54,6 +54,11 @@ struct smp_start {
  * CPU, once. */
 u32 smp_start_all(const struct smp_start *s);
 
+/* How smp_start_all went, for the benchmark: one CPU after the other (start=serial), TSC ticks from the first INIT until the last
+ * CPU was online. Written once. */
+extern bool smp_start_serial;
+extern u64 smp_start_ticks;
+
 /* How many CPUs smp_start_all ought to bring online, itself included: all, less those that the command line excepts. */
 u32 smp_start_expected(void);
 
