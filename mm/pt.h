@@ -30,6 +30,10 @@ enum pt_prot {
         1u
         << 6, /* software bit 9: the frame belongs to this mapping and is parked when it goes. The page is one whole
                            allocation (mm/frame.h) of its size, so 2 MiB at most */
+    PT_SHARED =
+        1u
+        << 7, /* with OWNED, software bit 10, 4 KiB only: the frame has several owners and a count of them (mm/share.h). Such
+                           a leaf is never writable, whatever rights it is given */
 };
 
 enum pt_size { PT_4K = 12, PT_2M = 21, PT_1G = 30 }; /* log2 of the page size */
@@ -86,7 +90,14 @@ struct pt_change {
  * from a split, before anything was changed. *out is set in any case; v may be NULL. */
 err_t pt_unmap(struct pt *pt, vaddr_t start, vaddr_t end, struct pt_visitor *v,
                struct pt_change *out) MUST_CHECK;
-/* Gives every present leaf in the range the new rights (PT_WRITE, PT_EXEC, PT_USER; the rest stays). Splits as
+/* The same, but no table goes, empty or not: the next mapping there needs no memory, and the shootdown no walkers. */
+err_t pt_discard(struct pt *pt, vaddr_t start, vaddr_t end, struct pt_visitor *v,
+                 struct pt_change *out) MUST_CHECK;
+/* The shortest of its kind: takes one leaf of 4 KiB away, *old_pte is what it was. False, and nothing done: there is none. va is
+ * page aligned and canonical. */
+bool pt_discard_page(struct pt *pt, vaddr_t va, u64 *old_pte) MUST_CHECK;
+/* Gives every present leaf in the range the new rights (PT_WRITE, PT_EXEC, PT_USER; the rest stays, and a PT_SHARED leaf
+ * stays read-only). Splits as
  * pt_unmap does: until the flush that a narrowing needs, a CPU may use the large page's entry or the small one's,
  * that is, the old rights or the new (SDM volume 3A, section 4.10.2.3). Leaves that have these rights already do
  * not count as changed. */
@@ -112,6 +123,11 @@ err_t pt_merge(struct pt *pt, vaddr_t va, enum pt_size to, struct pt_change *out
 #define PT_ACCESSED (1ull << 5)
 #define PT_DIRTY    (1ull << 6)
 err_t pt_clear_bits(struct pt *pt, vaddr_t va, u64 bits, bool *was_set) MUST_CHECK;
+
+/* Reads and clears A and D of every leaf in the range. out[] has a byte for each 4 KiB from start on: PT_AGE_* bits; a large
+ * page's pair is told for each of its pages, and cleared for all of it. *change: the leaves in which a bit was set. */
+enum pt_age { PT_AGE_PRESENT = 1, PT_AGE_ACCESSED = 2, PT_AGE_DIRTY = 4 };
+err_t pt_harvest(struct pt *pt, vaddr_t start, vaddr_t end, u8 *out, struct pt_change *change) MUST_CHECK;
 
 /* Calls fn for every present leaf of the tree in address order; stops when fn returns false. */
 void pt_for_each(const struct pt *pt, vaddr_t start, vaddr_t end,

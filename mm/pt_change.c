@@ -6,7 +6,8 @@ struct walk {
     struct pt *pt;
     struct pt_visitor *visitor;
     struct pt_change *out;
-    u64 rights; /* protect: the new PTE_RIGHTS bits */
+    u64 rights;       /* protect: the new PTE_RIGHTS bits */
+    bool keep_tables; /* discard */
 };
 
 static void visit(struct walk *w, vaddr_t va, u32 level, u64 old, bool narrowed)
@@ -27,21 +28,22 @@ static u64 *only_table(const struct pt *pt, vaddr_t va, vaddr_t last)
     return pte_is_table(e, level) ? pt_table_at(pte_table(e)) : NULL;
 }
 
-static bool is_present(const u64 *table, u32 i)
+/* Present, or kept for a leaf on its way. */
+static bool is_taken(const u64 *table, u32 i)
 {
-    return atomic_load_relaxed(&table[i]) & PTE_PRESENT;
+    return atomic_load_relaxed(&table[i]) != 0;
 }
 
 /* Does anything remain in the table when entries first .. last are gone? Mappings come in runs, so the range's neighbours are
  * looked at first, then the table's ends, where a run from the next table would reach in; all of it only then. */
 static bool is_used_beside(const u64 *table, u32 first, u32 last)
 {
-    if (first && (is_present(table, first - 1) || is_present(table, 0)))
+    if (first && (is_taken(table, first - 1) || is_taken(table, 0)))
         return true;
-    if (last < PT_ENTRIES - 1 && (is_present(table, last + 1) || is_present(table, PT_ENTRIES - 1)))
+    if (last < PT_ENTRIES - 1 && (is_taken(table, last + 1) || is_taken(table, PT_ENTRIES - 1)))
         return true;
     for (u32 i = 0; i < PT_ENTRIES; i++)
-        if ((i < first || i > last) && is_present(table, i))
+        if ((i < first || i > last) && is_taken(table, i))
             return true;
     return false;
 }
@@ -49,7 +51,7 @@ static bool is_used_beside(const u64 *table, u32 first, u32 last)
 static bool is_empty(const u64 *table)
 {
     for (u32 i = 0; i < PT_ENTRIES; i++)
-        if (is_present(table, i))
+        if (is_taken(table, i))
             return false;
     return true;
 }
@@ -62,10 +64,10 @@ static void unmap_leaf(struct walk *w, u64 *entry, vaddr_t va, u32 level)
     visit(w, va, level, old, true);
 }
 
-/* Clears the part of [va, last] that `table` maps. True if it was this that left the table empty. */
+/* Clears the part of [va, last] that `table` maps. True if the table is empty then, and may go: also one that a discard had
+ * emptied before. */
 static bool unmap_in(struct walk *w, u64 *table, u32 level, vaddr_t va, vaddr_t last)
 {
-    bool cleared = false;
     for (;;) {
         vaddr_t entry_last = va | (pt_span(level) - 1);
         u64 *entry = &table[pt_index(va, level)];
@@ -73,7 +75,6 @@ static bool unmap_in(struct walk *w, u64 *table, u32 level, vaddr_t va, vaddr_t 
 
         if (pte_is_leaf(e, level)) {
             unmap_leaf(w, entry, va, level);
-            cleared = true;
         } else if (pte_is_table(e, level)) {
             bool shared = level == PT_LEVEL_ROOT && va >= KERNEL_HALF;
             bool empty = unmap_in(w, pt_table_at(pte_table(e)), level - 1, va, MIN(last, entry_last));
@@ -81,35 +82,57 @@ static bool unmap_in(struct walk *w, u64 *table, u32 level, vaddr_t va, vaddr_t 
                 u64 old = atomic_xchg(entry, 0);
                 w->pt->pool->retire(w->pt->pool, pte_table(old));
                 w->out->tables++;
-                cleared = true;
             }
         }
         if (entry_last >= last)
-            return cleared && is_empty(table);
+            return !w->keep_tables && level != PT_LEVEL_ROOT && is_empty(table);
         va = entry_last + 1;
     }
 }
 
-err_t pt_unmap(struct pt *pt, vaddr_t start, vaddr_t end, struct pt_visitor *v, struct pt_change *out)
+static err_t take_away(struct walk *w, vaddr_t start, vaddr_t end)
 {
-    struct walk w = {.pt = pt, .visitor = v, .out = out};
+    struct pt *pt = w->pt;
     vaddr_t last;
 
-    pt_change_begin(out);
+    pt_change_begin(w->out);
     err_t e = pt_check_range(start, end, &last);
     u64 *table = e == ERR_OK ? only_table(pt, start, last) : NULL;
-    if (table && is_used_beside(table, pt_index(start, 0), pt_index(last, 0))) {
+    if (table && (w->keep_tables || is_used_beside(table, pt_index(start, 0), pt_index(last, 0)))) {
         for (vaddr_t va = start; va <= last; va += PAGE_SIZE)
             if (atomic_load_relaxed(&table[pt_index(va, 0)]) & PTE_PRESENT)
-                unmap_leaf(&w, &table[pt_index(va, 0)], va, 0);
+                unmap_leaf(w, &table[pt_index(va, 0)], va, 0);
     } else {
         if (e == ERR_OK)
             e = pt_split_edges(pt, start, last);
         if (e == ERR_OK)
-            unmap_in(&w, pt_table_at(pt->root), PT_LEVEL_ROOT, start, last);
+            unmap_in(w, pt_table_at(pt->root), PT_LEVEL_ROOT, start, last);
     }
-    pt_change_end(out);
+    pt_change_end(w->out);
     return e;
+}
+
+err_t pt_unmap(struct pt *pt, vaddr_t start, vaddr_t end, struct pt_visitor *v, struct pt_change *out)
+{
+    return take_away(&(struct walk){.pt = pt, .visitor = v, .out = out}, start, end);
+}
+
+err_t pt_discard(struct pt *pt, vaddr_t start, vaddr_t end, struct pt_visitor *v, struct pt_change *out)
+{
+    return take_away(&(struct walk){.pt = pt, .visitor = v, .out = out, .keep_tables = true}, start, end);
+}
+
+bool pt_discard_page(struct pt *pt, vaddr_t va, u64 *old_pte)
+{
+    u32 level;
+    u64 e;
+    u64 *entry = pt_find(pt, va, 0, &level, &e);
+    if (unlikely(level != 0 || !(e & PTE_PRESENT)))
+        return false;
+    e = atomic_xchg(entry, 0);
+    pt_count_leaf(va, pte_page(e, 0), PT_ONE_LESS);
+    *old_pte = e;
+    return true;
 }
 
 static bool takes_away(u64 old, u64 new)
@@ -125,6 +148,8 @@ static void protect_leaf(struct walk *w, u64 *entry, vaddr_t va, u32 level, u64 
     /* The walker only ever sets A and D here, each once: at most two rounds fail. */
     do {
         new = (old & ~PTE_RIGHTS) | w->rights;
+        if (old & PTE_SHARED)
+            new &= ~PTE_WRITE;
         if (new == old)
             return;
     } while (!atomic_cmpxchg(entry, &old, new));

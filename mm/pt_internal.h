@@ -40,6 +40,20 @@ void pt_table_free(struct pt *pt, paddr_t table);
  * was done. */
 err_t pt_split_edges(struct pt *pt, vaddr_t start, vaddr_t last) MUST_CHECK;
 
+/* The first present leaf at or above *va and below end, with its level and value; *va becomes its address (at least what it was).
+ * NULL: none, and *va becomes end. Work: the entries passed over, each of the largest size that is empty. */
+u64 *pt_next_leaf(const struct pt *pt, vaddr_t *va, vaddr_t end, u32 *level, u64 *value);
+
+/* Keeps the place of a leaf of that size at va, with the tables that it needs, so that pt_put cannot fail: its entry is not
+ * present, and its table not empty. ERR_NOMEM, nothing done; ERR_EXIST: a leaf, or for a large leaf a table, is in its place.
+ * pt_unprepare gives up all places in the range; the tables stay for pt_unmap. */
+err_t pt_prepare(struct pt *pt, vaddr_t va, enum pt_size size) MUST_CHECK;
+void pt_unprepare(struct pt *pt, vaddr_t start, vaddr_t end);
+/* Takes a leaf out of its entry, and puts it into the place that was kept for one of the same level: rights, A and D and ownership go
+ * along. pt_leaf_take is given what pt_next_leaf found. */
+u64 pt_leaf_take(u64 *entry, vaddr_t va, u32 level);
+void pt_put(struct pt *pt, vaddr_t va, u32 level, u64 leaf);
+
 /* The host tests of page tables may do without the frame allocator; then there is nothing to count. */
 #ifdef VOLLEY_HOST
 extern __typeof__(frame_of) frame_of __attribute__((weak));

@@ -126,7 +126,7 @@ static bool join_owned_block(u64 leaf, u32 level)
 {
     if (!(leaf & PTE_OWNED))
         return true;
-    if (level != 1)
+    if (level != 1 || (leaf & PTE_SHARED))
         return false;
     if (!PT_HAS_FRAMES || !frame_of(pte_page(leaf, level)))
         return true;

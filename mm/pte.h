@@ -21,6 +21,8 @@
 #define PTE_PAT_4K    (1ull << 7) /* level 0: the same bit is the PAT bit */
 #define PTE_GLOBAL    (1ull << 8)
 #define PTE_OWNED     (1ull << 9)  /* ignored by hardware: PT_OWNED */
+#define PTE_SHARED    (1ull << 10) /* ignored by hardware: PT_SHARED */
+#define PTE_COMING    (1ull << 11) /* alone: not present, but kept for a leaf on its way (pt_prepare) */
 #define PTE_PAT_LARGE (1ull << 12) /* levels 1 and 2: the PAT bit, below the address */
 #define PTE_NX        (1ull << 63)
 #define PTE_ADDRESS   0x000ffffffffff000ull
@@ -88,14 +90,16 @@ static inline u64 pte_make_leaf(paddr_t pa, u32 level, u32 prot)
 {
     return pa.v | PTE_PRESENT | pte_rights(prot) | (level ? PTE_LARGE : 0) |
            (prot & PT_GLOBAL ? PTE_GLOBAL : 0) | (prot & PT_UNCACHED ? PTE_PCD | PTE_PWT : 0) |
-           (prot & PT_WRITE_COMBINE ? pte_pat_bit(level) : 0) | (prot & PT_OWNED ? PTE_OWNED : 0);
+           (prot & PT_WRITE_COMBINE ? pte_pat_bit(level) : 0) | (prot & PT_OWNED ? PTE_OWNED : 0) |
+           (prot & PT_SHARED ? PTE_SHARED : 0);
 }
 
 static inline u32 pte_prot(u64 e, u32 level)
 {
     return (e & PTE_WRITE ? PT_WRITE : 0) | (e & PTE_USER ? PT_USER : 0) | (e & PTE_NX ? 0 : PT_EXEC) |
            (e & PTE_GLOBAL ? PT_GLOBAL : 0) | (e & PTE_PCD ? PT_UNCACHED : 0) |
-           (e & pte_pat_bit(level) ? PT_WRITE_COMBINE : 0) | (e & PTE_OWNED ? PT_OWNED : 0);
+           (e & pte_pat_bit(level) ? PT_WRITE_COMBINE : 0) | (e & PTE_OWNED ? PT_OWNED : 0) |
+           (e & PTE_SHARED ? PT_SHARED : 0);
 }
 
 /* The same leaf, one level down or up: same address and attributes, with the PAT bit and the large-page bit where
