@@ -101,7 +101,7 @@ static void report_translation(struct space *s, vaddr_t va)
     log_warn("  region: %llx - %llx, %s, %s%s", ULL(r.start), ULL(r.end), meant,
              r.kind == REGION_ZERO    ? "demand-zero"
              : r.kind == REGION_FIXED ? "fixed"
-                                      : "being unmapped",
+                                      : "on its way",
              r.cow ? ", copy-on-write" : "");
 }
 

@@ -20,6 +20,7 @@ struct space {
     u64 id;                       /* never 0, never given to another space */
     u64 frames;     /* of 4 KiB that it holds: owned memory and tables, parked ones until their release */
     u64 frames_max; /* space_charge refuses more; ~0: no limit */
+    struct region_table *regions; /* mm/region.h; NULL: none yet. Under `lock` */
     /* Raised by every change that someone must forget; no two spaces share a number. */
     tlb_gen_t gen CACHE_ALIGNED;
     cpumask_t active; /* CPUs that run in it, and are told of every change; a subset of loaded */

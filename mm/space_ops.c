@@ -2,10 +2,8 @@
 #include "lib/assert.h"
 #include "lib/context.h"
 #include "lib/features.h"
-#include "mm/frame.h"
 #include "mm/layout.h"
-#include "mm/pte.h"
-#include "mm/space.h"
+#include "mm/region_internal.h"
 
 static err_t check_range(const struct space *s, vaddr_t start, vaddr_t end)
 {
@@ -29,29 +27,38 @@ static u32 leaf_prot(const struct space *s, u32 prot)
     return s == &kernel_space && features.pge ? prot | PT_GLOBAL : prot;
 }
 
-/* Sees what an operation removed or replaced: owned frames go onto the ticket; memory that is not ordinary RAM, or was not
- * mapped write-back, is remembered, because its reuse must wait for the flush itself. */
-struct collector {
-    struct pt_visitor visitor;
-    struct tlb_ticket *ticket;
-    bool special;
-};
-
 static void collect(struct pt_visitor *v, vaddr_t va, enum pt_size size, u64 old_pte)
 {
-    struct collector *c = container_of(v, struct collector, visitor);
+    struct space_taken *c = container_of(v, struct space_taken, visitor);
     (void)va;
     u32 level = pt_level_of(size);
     paddr_t pa = pte_page(old_pte, level);
     struct frame *f = frame_of(pa);
     if ((old_pte & (PTE_PCD | PTE_PWT | pte_pat_bit(level))) || !f)
         c->special = true;
-    if (!(old_pte & PTE_OWNED))
+    if (!(old_pte & PTE_OWNED)) {
         c->ticket->lax = false; /* the caller may reuse it as soon as we return */
-    if (old_pte & PTE_OWNED) {
-        ASSERT(f != NULL, "only frames of the allocator can be a mapping's own");
+        return;
+    }
+    ASSERT(f != NULL, "only frames of the allocator can be a mapping's own");
+    if (unlikely(old_pte & PTE_SHARED)) {
+        ASSERT(c->shared_count < c->shared_max,
+               "copy-on-write pages are taken away by mm/region_unmap.c only");
+        c->ticket->lax = false; /* it loses an owner as soon as we return */
+        c->shared[c->shared_count++] = (u32)(pa.v >> PAGE_SHIFT);
+    } else {
         ticket_park_frame(c->ticket, f, pa);
     }
+}
+
+void space_taken_begin(struct space_taken *c, struct tlb_ticket *t, u32 *shared, u32 shared_max)
+{
+    c->visitor.leaf = collect;
+    c->ticket = t;
+    c->special = false;
+    c->shared_count = 0;
+    c->shared_max = shared_max;
+    c->shared = shared;
 }
 
 static enum tlb_level level_for(const struct space *s, const struct pt_change *change, bool special,
@@ -65,6 +72,27 @@ static enum tlb_level level_for(const struct space *s, const struct pt_change *c
     return s == &kernel_space ? MAX(TLB_FLUSHED, for_leaves) : for_leaves;
 }
 
+/* The level holds when ticket_close returns, whatever the policy does with the ticket's own memory: it asserts that. */
+static COLD void drop_shared(struct space *s, const struct space_taken *c)
+{
+    for (u32 i = 0; i < c->shared_count; i++) {
+        paddr_t p = PADDR((u64)c->shared[i] << PAGE_SHIFT);
+        share_drop(frame_of(p), p);
+    }
+    space_uncharge(s, c->shared_count);
+}
+
+enum tlb_level space_taken_close(struct space_taken *c, const struct pt_change *change,
+                                 enum tlb_level for_leaves)
+{
+    struct space *s = c->ticket->request.space;
+    enum tlb_level need = level_for(s, change, c->special, for_leaves);
+    ticket_close(c->ticket, need, change);
+    if (unlikely(c->shared_count))
+        drop_shared(s, c);
+    return need;
+}
+
 err_t space_unmap(struct space *s, vaddr_t start, vaddr_t end)
 {
     err_t e = check_range(s, start, end);
@@ -74,11 +102,11 @@ err_t space_unmap(struct space *s, vaddr_t start, vaddr_t end)
     struct tlb_ticket t;
     ticket_open(&t, s, start, end);
     t.lax = true;
-    struct collector c = {.visitor.leaf = collect, .ticket = &t};
+    struct space_taken c;
     struct pt_change change = {0};
+    space_taken_begin(&c, &t, NULL, 0);
     e = pt_unmap(&s->pt, start, end, &c.visitor, &change);
-    enum tlb_level need = level_for(s, &change, c.special, TLB_ENTERED);
-    ticket_close(&t, need, &change);
+    enum tlb_level need = space_taken_close(&c, &change, TLB_ENTERED);
     if (e == ERR_OK && need == TLB_NONE)
         ticket_wait_earlier(s, TLB_ENTERED);
     return e;
@@ -113,7 +141,8 @@ err_t space_remap(struct space *s, vaddr_t va, paddr_t pa, enum pt_size size, u3
 
     struct tlb_ticket t;
     ticket_open(&t, s, va, va + bytes);
-    struct collector c = {.visitor.leaf = collect, .ticket = &t};
+    struct space_taken c;
+    space_taken_begin(&c, &t, NULL, 0);
     u64 old;
     e = pt_remap(&s->pt, va, pa, size, leaf_prot(s, prot), &old);
     struct pt_change change = {.leaves = e == ERR_OK, .narrowed = true, .stride = size};

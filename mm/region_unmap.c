@@ -1,0 +1,178 @@
+/* Regions: taking pages away, with their region or without. */
+#include "lib/assert.h"
+#include "mm/layout.h"
+#include "mm/region_internal.h"
+
+/* Shared frames that one shootdown takes away: their numbers lie on the kernel stack (2 KiB), because they cannot be chained through
+ * their descriptors as others are, and giving memory back must not need memory. As many as a page table maps, so that no large page
+ * reaches from one piece into the next. */
+#define SHARED_BATCH PT_ENTRIES
+
+/* The end of what one ticket takes. */
+static vaddr_t piece_end(vaddr_t va, vaddr_t end, bool cow)
+{
+    return cow ? MIN(end, ALIGN_DOWN(va, 1ull << PT_2M) + (1ull << PT_2M)) : end;
+}
+
+static NOINLINE void unmap_piece(struct space *s, vaddr_t start, vaddr_t end, bool cow)
+{
+    u32 shared[SHARED_BATCH];
+    struct tlb_ticket t;
+    struct space_taken taken;
+    struct pt_change change;
+    ticket_open(&t, s, start, end);
+    t.lax = true;
+    space_taken_begin(&taken, &t, shared, cow ? SHARED_BATCH : 0);
+    err_t e = pt_unmap(&s->pt, start, end, &taken.visitor, &change);
+    ASSERT(e == ERR_OK, "large pages that reach across the ends have been split before");
+    space_taken_close(&taken, &change, TLB_ENTERED);
+}
+
+/* The next regions at or above *va that can go by one ticket: *va becomes their start, their end is returned, `end` at most.
+ * *cow: what of them. */
+static vaddr_t next_run(struct space *s, vaddr_t *va, vaddr_t end, bool *cow)
+{
+    region_lock(s);
+    const struct region_table *t = s->regions;
+    u32 i = region_index(t, *va);
+    vaddr_t run_end = end;
+    if (i < t->count && t->r[i].start < end) {
+        *va = MAX(*va, t->r[i].start);
+        *cow = t->r[i].cow;
+        for (; i < t->count && t->r[i].start < end && t->r[i].cow == *cow; i++) {
+            run_end = MIN(t->r[i].end, end);
+            if (*cow)
+                break; /* it goes in pieces, and none is to be spent on what lies between two */
+        }
+    } else {
+        *va = end;
+    }
+    region_unlock(s);
+    return run_end;
+}
+
+/* Marks what is to go, so that nobody else touches it. False: there is no region in the range; or *e is an error, and nothing
+ * was done. */
+static bool begin_unmap(struct space *s, vaddr_t start, vaddr_t end, err_t *e)
+{
+    struct tlb_ticket t;
+    region_open_adding(&t, s, start, end);
+    struct region_table *table = s->regions;
+    u32 i = region_index(table, start);
+    bool any = table && i < table->count && table->r[i].start < end;
+    *e = !any || region_can_cut(table, start, end) ? ERR_OK : ERR_FULL;
+    /* Says the same of every address as before, so nobody has to forget anything; a flush of any page of a large one forgets that. */
+    if (any && *e == ERR_OK)
+        *e = pt_split_edges(&s->pt, start, end - 1);
+    if (any && *e == ERR_OK) {
+        region_cut(table, start, end);
+        for (i = region_index(table, start); i < table->count && table->r[i].start < end; i++)
+            table->r[i].kind = REGION_GOING;
+    }
+    ticket_close(&t, TLB_NONE, NULL);
+    return any && *e == ERR_OK;
+}
+
+static void unmap_range(struct space *s, vaddr_t start, vaddr_t end)
+{
+    for (vaddr_t va = start; va < end;) {
+        bool cow = false;
+        vaddr_t run_end = next_run(s, &va, end, &cow);
+        for (vaddr_t next; va < run_end; va = next) {
+            next = piece_end(va, run_end, cow);
+            unmap_piece(s, va, next, cow);
+        }
+    }
+    region_lock(s);
+    region_remove(s->regions, start, end);
+    region_unlock(s);
+}
+
+err_t region_unmap(struct space *s, vaddr_t start, vaddr_t end)
+{
+    err_t e = region_check_range(start, end);
+    if (e == ERR_OK && begin_unmap(s, start, end, &e))
+        unmap_range(s, start, end);
+    return e;
+}
+
+void region_destroy_all(struct space *s)
+{
+    if (!s->regions)
+        return;
+    err_t e = region_unmap(s, USER_START, USER_END - PAGE_SIZE);
+    ASSERT(e == ERR_OK && s->regions->count == 0, "whole regions go without a split");
+    frame_free(virt_to_phys(s->regions));
+    s->regions = NULL;
+}
+
+/* One page, the hot path of everything that gives memory back: straight to its leaf. False: it takes the long way. */
+static ALWAYS_INLINE bool discard_page(struct space *s, vaddr_t va)
+{
+    static const struct pt_change one = {.leaves = 1, .narrowed = true, .stride = PT_4K};
+    struct tlb_ticket t;
+    u64 old;
+    ticket_open(&t, s, va, va + PAGE_SIZE);
+    const struct region *r = region_at(s, va);
+    if (unlikely(!r || r->kind != REGION_ZERO || r->cow || !pt_discard_page(&s->pt, va, &old))) {
+        ticket_close(&t, TLB_NONE, NULL);
+        return false;
+    }
+    if (likely(old & PTE_OWNED)) {
+        t.lax = true;
+        paddr_t p = pte_page(old, 0);
+        ticket_park_frame(&t, frame_of(p), p);
+    }
+    ticket_close(&t, TLB_ENTERED, &one);
+    return true;
+}
+
+static bool covers_zero(const struct region_table *t, vaddr_t start, vaddr_t end)
+{
+    for (u32 i = region_index(t, start); t && i < t->count && t->r[i].start < end; i++)
+        if (t->r[i].kind != REGION_ZERO)
+            return false;
+    return true;
+}
+
+/* Discards from va on, up to *next. `check`: it is the first piece, and the range is looked at as a whole. */
+static NOINLINE err_t discard_piece(struct space *s, vaddr_t va, vaddr_t end, bool check, vaddr_t *next)
+{
+    u32 shared[SHARED_BATCH];
+    struct tlb_ticket t;
+    struct space_taken taken;
+    struct pt_change change = {0};
+    region_open(&t, s, va, end);
+    t.lax = true;
+    space_taken_begin(&taken, &t, shared, SHARED_BATCH);
+    const struct region *r = region_at(s, va);
+    err_t e = !r || (check && !region_covers(s->regions, va, end))          ? ERR_ABSENT
+              : r->kind != REGION_ZERO || !covers_zero(s->regions, va, end) ? ERR_INVAL
+                                                                            : ERR_OK;
+    if (e == ERR_OK)
+        e = pt_split_edges(&s->pt, va, end - 1);
+    if (e == ERR_OK) {
+        *next = t.end = piece_end(va, MIN(end, r->end), r->cow);
+        e = pt_discard(&s->pt, va, t.end, &taken.visitor, &change);
+    }
+    enum tlb_level need = space_taken_close(&taken, &change, TLB_ENTERED);
+    /* Nothing was there: perhaps taken by a change that others have not finished. */
+    if (e == ERR_OK && need == TLB_NONE)
+        ticket_wait_earlier(s, TLB_ENTERED);
+    return e;
+}
+
+static COLD err_t discard_range(struct space *s, vaddr_t start, vaddr_t end)
+{
+    err_t e = region_check_range(start, end);
+    for (vaddr_t va = start, next; e == ERR_OK && va < end; va = next)
+        e = discard_piece(s, va, end, va == start, &next);
+    return e;
+}
+
+err_t region_discard(struct space *s, vaddr_t start, vaddr_t end)
+{
+    if (likely(end - start == PAGE_SIZE && IS_ALIGNED(start, PAGE_SIZE)) && likely(discard_page(s, start)))
+        return ERR_OK;
+    return discard_range(s, start, end);
+}
