@@ -19,13 +19,14 @@
 
 #define RING_ORDER   5u /* 128 KiB: ten seconds at 100 Hz */
 #define RING_SAMPLES ((PAGE_SIZE << RING_ORDER) / sizeof(struct profile_sample))
-#define SETTLE_MS    100u
+#define SETTLE_MS    20u
 
 /* The NMI handler of the CPU writes at `head`, the reader takes at `tail`. */
 struct profile_ring {
     struct profile_sample *at; /* [RING_SAMPLES]; NULL: none */
     u64 head, tail, dropped;
-    u32 asked; /* an NMI for a sample is on its way */
+    u32 asked; /* NMIs sent for samples */
+    u32 taken; /* of these; behind for good only where two have arrived as one */
 };
 static PERCPU(struct profile_ring, profile_rings);
 
@@ -102,9 +103,10 @@ static void take(const struct trap_frame *f, struct profile_sample *s)
 static bool on_nmi(struct trap_frame *f)
 {
     struct profile_ring *r = this_cpu_ptr(profile_rings);
-    /* LOCKed: what the ring is made of before its use; pairs with: kernel/profile.c:profile_ask. */
-    if (!atomic_load_relaxed(&r->asked) || !atomic_xchg(&r->asked, 0))
+    /* orders: what the ring is made of before its use; pairs with: kernel/profile.c:profile_ask (LOCKed); else: a ring of before. */
+    if (r->taken == atomic_load_acquire(&r->asked))
         return false;
+    atomic_store_relaxed(&r->taken, r->taken + 1);
     if (!atomic_load_relaxed(&running))
         return true;
     /* orders: the reader's last look at the place before we fill it again; pairs with: kernel/profile.c:drain_ring (release);
@@ -124,7 +126,7 @@ NMI_HOOK(profile, on_nmi);
 
 void profile_ask(cpu_t cpu)
 {
-    atomic_xchg(&ring_of(cpu)->asked, 1); /* LOCKed; pairs with: kernel/profile.c:on_nmi */
+    atomic_fetch_add(&ring_of(cpu)->asked, 1); /* LOCKed; pairs with: kernel/profile.c:on_nmi */
     apic_send_nmi(cpu_apic_id(cpu));
 }
 
@@ -196,16 +198,19 @@ err_t profile_start(u32 hz)
     return hz ? switch_timers(true) : ERR_OK;
 }
 
-/* An NMI that was sent is taken at once, unless an emulator has lost it in another. */
+/* An NMI that was sent is taken at once, unless it has become one with another. */
 static void settle(void)
 {
     struct wait w = WAIT("the last sample", wait_ms(SETTLE_MS));
-    CPUMASK_FOREACH (c, &cpus_online)
-        while (atomic_load_relaxed(&ring_of(c)->asked))
-            if (!wait_spin(&w)) {
-                log_debug("profile: an NMI to CPU %u was never taken", c);
-                atomic_store_relaxed(&ring_of(c)->asked, 0);
-            }
+    CPUMASK_FOREACH (c, &cpus_online) {
+        struct profile_ring *r = ring_of(c);
+        while (atomic_load_relaxed(&r->taken) != atomic_load_relaxed(&r->asked) && wait_spin(&w))
+            ;
+        u32 merged = atomic_load_relaxed(&r->asked) - atomic_load_relaxed(&r->taken);
+        if (merged)
+            log_debug("profile: %u NMIs to CPU %u came as one with others", merged, c);
+        atomic_store_relaxed(&r->taken, atomic_load_relaxed(&r->asked));
+    }
 }
 
 void profile_stop(void)

@@ -38,6 +38,7 @@ VECTOR_DEBUG   equ 1
 global trap_stubs, trap_entry_message, trap_entry_raw, trap_user_enter, trap_user_start
 global trap_interrupt_return, trap_exception_return, trap_paranoid_return, trap_message_return
 global trap_message_user_return, trap_user_leave
+global trap_entry_message_ring3, trap_message_user_leave ; places where a test wants NMIs (tests/nmi_entry.c)
 extern exception_handle, trap_interrupt, nmi_handle, double_fault_handle, machine_check_handle, debug_in_kernel
 extern msg_drain, user_return_work
 extern trap_raw_count, trap_message_entered, trap_message_ticks, apic_is_x2apic, apic_mmio, trap_entry_stack

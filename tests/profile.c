@@ -21,12 +21,13 @@
 
 extern const char ring3_read_frame[], ring3_read_frame_done[];
 
-#define FRAME_AT     (RING3_NOWHERE + 0x100)
-#define CALLER       0x0000111122223333ull /* the return address in every frame of the old owner */
-#define NEW_OWNER    0xdeaddeaddeaddeadull
-#define ROUNDS       60u
-#define PAGES        8u
-#define RUN_LIMIT_MS 5000u
+#define FRAME_AT      (RING3_NOWHERE + 0x100)
+#define CALLER        0x0000111122223333ull /* the return address in every frame of the old owner */
+#define NEW_OWNER     0xdeaddeaddeaddeadull
+#define ROUNDS        60u
+#define PAGES         8u
+#define RUN_LIMIT_MS  5000u
+#define FIND_LIMIT_MS 20u
 
 static struct {
     struct ring3 ring3;
@@ -55,11 +56,9 @@ static bool try_again(struct ring3 *r, struct trap_frame *f, vaddr_t address)
 static void run_guest(void *arg)
 {
     (void)arg;
-    preempt_disable();
     space_load(guest.ring3.space);
     ring3_run(&guest.ring3, &guest.frame);
     space_load(NULL);
-    preempt_enable();
 }
 
 static bool start_guest(struct test *t, cpu_t cpu)
@@ -154,12 +153,15 @@ static void storm(struct test *t, cpu_t cpu, struct seen *seen)
     for (u32 i = 0; i < ROUNDS; i++) {
         if (!map_stack(t, s))
             return;
-        u64 begin = rdtsc(), ticks = tsc_from_us(100);
+        /* Until a sample has found the stack: then its translation is cached. */
+        u64 stacks = seen->totals.stacks;
+        struct wait w = WAIT("a sample with a stack", wait_ms(FIND_LIMIT_MS));
         do {
-            profile_ask(cpu); /* with the stack there */
+            profile_ask(cpu);
             for (u32 turns = 0; turns < 50; turns++)
                 cpu_pause();
-        } while (rdtsc() - begin < ticks);
+            profile_drain(look_at, seen);
+        } while (seen->totals.stacks == stacks && wait_spin(&w));
         err_t e = space_unmap(s, RING3_NOWHERE, RING3_NOWHERE + PAGES * PAGE_SIZE);
         profile_ask(cpu); /* the target may be about to flush */
         recycle(t);
@@ -187,7 +189,14 @@ static void storm_policy(struct test *t, cpu_t cpu, const struct shootdown_polic
           (unsigned long long)seen.stale, (unsigned long long)n->samples);
     CHECK(t, !seen.strange, "%s: %llu words of nobody in %llu samples", p->name,
           (unsigned long long)seen.strange, (unsigned long long)n->samples);
-    CHECK(t, n->stacks, "%s: no stack was read in %llu samples", p->name, (unsigned long long)n->samples);
+    CHECK(t, n->stacks,
+          "%s: no stack was read in %llu samples: %llu of nobody, %llu pending, %llu switching, %llu "
+          "borrowed, %llu no "
+          "space, %llu other, %llu faults",
+          p->name, (unsigned long long)n->samples, (unsigned long long)n->refused[USER_NOBODY],
+          (unsigned long long)n->refused[USER_PENDING], (unsigned long long)n->refused[USER_SWITCHING],
+          (unsigned long long)n->refused[USER_BORROWED], (unsigned long long)n->refused[USER_NO_SPACE],
+          (unsigned long long)n->refused[USER_OTHER], (unsigned long long)n->refused[USER_FAULT]);
     CHECK(t, n->refused[USER_PENDING], "%s: no stack was refused in %llu samples", p->name,
           (unsigned long long)n->samples);
     CHECK(t, n->user && n->kernel, "%s: %llu samples in ring 3, %llu in the kernel", p->name,

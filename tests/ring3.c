@@ -1,6 +1,7 @@
 #include "tests/ring3.h"
 
 #include "kernel/gdt.h"
+#include "kernel/thread.h"
 #include "lib/context.h"
 #include "lib/string.h"
 #include "mm/frame.h"
@@ -88,18 +89,28 @@ struct trap_frame ring3_frame(const struct ring3 *r, vaddr_t entry)
         .rip = entry, .cs = SEL_USER_CODE, .rflags = RFLAGS_IF, .rsp = RING3_STACK, .ss = SEL_USER_DATA};
 }
 
+/* A switch of threads on the way back to ring 3 must find that this thread runs in the space, and on which stack. */
+static void become(struct thread *t, u64 stack_top, struct space *s)
+{
+    t->stack_top = stack_top;
+    t->space = s;
+    trap_set_kernel_stack(stack_top);
+}
+
 void ring3_run(struct ring3 *r, struct trap_frame *f)
 {
     struct trap_frame *start = (struct trap_frame *)r->stack_top - 1;
-    u64 stack_before = this_cpu(percpu_head.kernel_stack);
+    struct thread *t = thread_self();
+    u64 stack_before = t->stack_top;
+    struct space *space_before = t->space;
     ring3_watch(r, true);
     run.result = f;
     *start = *f;
     irq_disable();
-    trap_set_kernel_stack(r->stack_top);
+    become(t, r->stack_top, r->space);
     ring3_go(start, &run.rsp);
     irq_disable();
-    trap_set_kernel_stack(stack_before);
+    become(t, stack_before, space_before);
     irq_enable();
     ring3_watch(r, false);
 }
