@@ -18,8 +18,8 @@
 /* ---- switches ---- */
 
 static struct {
-    bool x2apic, global, pcid, invpcid, smep, smap;
-} wanted = {true, true, true, true, true, true};
+    bool x2apic, global, pcid, invpcid, smep, smap, pti;
+} wanted = {true, true, true, true, true, true, false};
 static bool decided, x2apic_insisted, pcid_insisted;
 
 static const char *set_switch(const char *value, bool *wish)
@@ -61,6 +61,13 @@ PARAM(x2apic, "x2apic",
 PARAM(global, "global", "global=on|off  use global pages for the kernel (default on)", set_global);
 PARAM(pcid, "pcid", "pcid=on|off  keep the entries of several spaces apart by PCID (default on)", set_pcid);
 PARAM(invpcid, "invpcid", "invpcid=on|off  flush by INVPCID where PCIDs are used (default on)", set_invpcid);
+static const char *set_pti(const char *value)
+{
+    return set_switch(value, &wanted.pti);
+}
+PARAM(pti, "pti",
+      "pti=on|off  ring 3 runs on page tables without the kernel (default off; on: no global pages)",
+      set_pti);
 PARAM(smep, "smep", "smep=on|off  the kernel cannot execute user pages (default on)", set_smep);
 PARAM(smap, "smap", "smap=on|off  the kernel cannot touch user pages unawares (default on)", set_smap);
 
@@ -177,7 +184,9 @@ void features_init(void)
     emulator = emulator_detect(&features);
     wait_scale = emulator == EMULATOR_NONE || emulator == EMULATOR_KVM ? 1 : EMULATOR_WAIT_SCALE;
     features.x2apic = features.x2apic && wanted.x2apic;
-    features.pge = features.pge && wanted.global;
+    /* A global entry would be there for ring 3 too, whatever its root. */
+    features.pge = features.pge && wanted.global && !wanted.pti;
+    features.pti = wanted.pti;
     features.pcid = features.pcid && wanted.pcid;
     features.invpcid = features.invpcid && features.pcid && wanted.invpcid;
     mind_invlpg_erratum();

@@ -5,7 +5,7 @@
 #include "lib/features.h"
 
 /* Boot CPU, once, after cmdline_parse: fills `features`, `emulator` and wait_scale; applies x2apic=, global=, pcid=,
- * invpcid=, smep=, smap=. Panics, naming what is missing, on a CPU that cannot run this kernel. */
+ * invpcid=, smep=, smap=, pti=. Panics, naming what is missing, on a CPU that cannot run this kernel. */
 void features_init(void);
 
 /* Boot CPU, before cpus_prepare chooses the APIC's mode: firmware asks that x2APIC not be turned on (flag X2APIC_OPT_OUT

@@ -2,6 +2,7 @@
 
 #include "apic/apic.h"
 #include "kernel/features.h"
+#include "kernel/pti.h"
 #include "kernel/thread.h"
 #include "kernel/trap.h"
 #include "lib/features.h"
@@ -90,6 +91,7 @@ void cpus_prepare(const struct acpi_info *acpi)
     for (cpu_t c = 0; c < cpu_count(); c++)
         give_memory(c, cpu_apic_id(c));
     percpu_set_base(0);
+    pti_init(trap_stacks);
     trap_use_stacks(&trap_stacks[0]);
 
     space_init();

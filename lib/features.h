@@ -8,6 +8,7 @@ struct cpu_features {
     bool x2apic, nx, pge, page_1g, pcid, invpcid, smep, smap, umip, mwait, tsc_deadline, invariant_tsc,
         hypervisor;
     bool xsave, fsgsbase, rdtscp, la57;
+    bool pti;            /* asked for: kernel/pti.c */
     bool invlpg_erratum; /* worked around: kernel/invlpg_erratum.h */
     u8 phys_bits, virt_bits;
     char vendor[13], brand[49], hypervisor_id[13];

@@ -19,7 +19,7 @@ static void table_free(struct pt_pool *pool, paddr_t page)
     frame_free(page);
 }
 
-static struct pt_pool pool = {table_alloc, table_free, table_free};
+static struct pt_pool pool = {.alloc = table_alloc, .retire = table_free};
 
 err_t kmap_ap_root(paddr_t trampoline_page, paddr_t *temp_root)
 {

@@ -38,8 +38,8 @@ static void table_free(struct pt_pool *pool, paddr_t page)
     frame_free(page);
 }
 
-static struct kernel_pool kernel_pool = {.pool = {table_alloc, table_retire, table_free},
-                                         .parked = FRAME_LIST_END};
+static struct kernel_pool kernel_pool = {
+    .pool = {.alloc = table_alloc, .retire = table_retire, .free = table_free}, .parked = FRAME_LIST_END};
 struct pt kernel_pt = {.root = {~0ull}, .pool = &kernel_pool.pool};
 
 void kmap_free_parked_tables(void)

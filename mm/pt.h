@@ -46,6 +46,8 @@ struct pt_pool {
     /* A table page that no CPU can have walked, because it was never linked, or the whole tree is in no CPU: free
      * at once. NULL: retire does for both. */
     void (*free)(struct pt_pool *p, paddr_t page);
+    /* The root's entry `index` has become `value`. For who keeps a second root; NULL: nobody does. */
+    void (*root_changed)(struct pt_pool *p, u32 index, u64 value);
 };
 
 struct pt {

@@ -80,6 +80,8 @@ static bool unmap_in(struct walk *w, u64 *table, u32 level, vaddr_t va, vaddr_t 
             bool empty = unmap_in(w, pt_table_at(pte_table(e)), level - 1, va, MIN(last, entry_last));
             if (empty && !shared) {
                 u64 old = atomic_xchg(entry, 0);
+                if (level == PT_LEVEL_ROOT)
+                    pt_root_changed(w->pt, pt_index(va, level), 0);
                 w->pt->pool->retire(w->pt->pool, pte_table(old));
                 w->out->tables++;
             }

@@ -33,6 +33,13 @@ struct pt_stash {
 err_t pt_stash_fill(struct pt *pt, struct pt_stash *stash, u64 tables) MUST_CHECK; /* all or nothing */
 paddr_t pt_stash_take(struct pt_stash *stash);                                     /* never empty: asserted */
 
+/* Tells the pool, if it wants to know. */
+static inline void pt_root_changed(const struct pt *pt, u32 index, u64 value)
+{
+    if (pt->pool->root_changed)
+        pt->pool->root_changed(pt->pool, index, value);
+}
+
 /* To the pool, for a page that nobody can have walked. */
 void pt_table_free(struct pt *pt, paddr_t table);
 

@@ -45,6 +45,8 @@ static void link_page(struct pt *pt, vaddr_t va, paddr_t pa, u32 leaf_level, u32
      * pairs with: the hardware walker, whose loads depend on the entry; else: it could read a table not yet zeroed. */
     found = atomic_xchg(entry, value);
     ASSERT(!(found & PTE_PRESENT), "tables change only under their lock");
+    if (unlikely(level == PT_LEVEL_ROOT))
+        pt_root_changed(pt, pt_index(va, PT_LEVEL_ROOT), value);
 }
 
 /* The largest page that fits at va and pa, no larger than max, within left bytes. */

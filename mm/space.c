@@ -8,6 +8,7 @@
 #include "lib/string.h"
 #include "lib/wait.h"
 #include "mm/frame.h"
+#include "mm/isolation.h"
 #include "mm/kmap.h"
 #include "mm/layout.h"
 #include "mm/respond.h"
@@ -102,6 +103,12 @@ err_t space_create(struct space **out)
     struct space *s = phys_to_virt(block);
     memset(s, 0, PAGE_SIZE << order);
     space_fill(s, root, (struct tlb_cpu *)(s + 1));
+    e = isolation_create(s);
+    if (e != ERR_OK) {
+        frame_free(root);
+        frame_free(block);
+        return e;
+    }
 
     /* All spaces share the kernel half by pointing at the same tables below the root. kmap_init made them all, so no root
      * ever has to learn of a new one. */
@@ -152,6 +159,7 @@ void space_destroy(struct space *s)
     if (!cpumask_empty(&s->loaded))
         dismiss_borrowers(s);
     pt_destroy_user(&s->pt);
+    isolation_destroy(s);
     frame_free(s->pt.root);
     frame_free(virt_to_phys(s));
 }

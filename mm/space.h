@@ -17,6 +17,7 @@ struct space {
     struct tlb_cpu *cpu;          /* [cpu_count()] */
     struct tlb_ticket *in_flight; /* changes that have not been released yet */
     struct tlb_ticket *at_work;   /* the ticket that the lock holder fills */
+    paddr_t user_root;            /* pti=on: on which ring 3 runs (mm/isolation.h); else PADDR_NONE */
     u64 id;                       /* never 0, never given to another space */
     u64 frames;     /* of 4 KiB that it holds: owned memory and tables, parked ones until their release */
     u64 frames_max; /* space_charge refuses more; ~0: no limit */

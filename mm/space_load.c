@@ -7,6 +7,7 @@
 #include "lib/context.h"
 #include "lib/counter.h"
 #include "lib/stop_point.h"
+#include "mm/isolation.h"
 #include "mm/kmap.h"
 #include "mm/pcid.h"
 #include "mm/respond.h"
@@ -68,9 +69,19 @@ static void come_back(struct space *s, cpu_t self)
     this_cpu(tlb_loaded) = s;
 }
 
+/* Every load of a root goes through here. */
+static ALWAYS_INLINE void write_root(const struct space *s, u64 cr3)
+{
+    if (patch_enabled(PATCH_PTI)) {
+        isolation_leave();
+        isolation_enter(s, cr3);
+    }
+    cr3_write(cr3);
+}
+
 static void load_kernel_root(void)
 {
-    cr3_write(features.pcid ? pcid_kernel_cr3(kernel_pt.root.v) : kernel_pt.root.v);
+    write_root(NULL, features.pcid ? pcid_kernel_cr3(kernel_pt.root.v) : kernel_pt.root.v);
 }
 
 static ALWAYS_INLINE void load_root(struct space *s, cpu_t self)
@@ -88,7 +99,7 @@ static ALWAYS_INLINE void load_root(struct space *s, cpu_t self)
         cr3 |= PCID_OF_SLOT(me->slot) | (keep ? CR3_KEEP : 0);
     }
     STOP_POINT(STOP_GEN_READ);
-    cr3_write(cr3);
+    write_root(s, cr3);
     STOP_POINT(STOP_ROOT);
     if (keep)
         counter_inc(space_loads_kept);

@@ -2,6 +2,7 @@
 
 #include "lib/counter.h"
 #include "lib/features.h"
+#include "mm/isolation.h"
 #include "mm/layout.h"
 #include "mm/pcid.h"
 
@@ -18,16 +19,20 @@ void tlb_local_init(void)
     tlb_range_has_more = features.pcid && !features.pge;
 }
 
-void tlb_flush_range_elsewhere(vaddr_t start)
+void tlb_flush_range_elsewhere(vaddr_t start, u32 pages, enum pt_size stride)
 {
     if (start >= KERNEL_HALF)
         pcid_forget_others();
+    else if (patch_enabled(PATCH_PTI))
+        isolation_flush_range(start, pages, stride);
 }
 
 void tlb_flush_space_local(void)
 {
     counter_inc(tlb_flush_space);
     cr3_write(cr3_read());
+    if (patch_enabled(PATCH_PTI))
+        isolation_flush();
 }
 
 void tlb_flush_all_local(void)
@@ -41,6 +46,8 @@ void tlb_flush_all_local(void)
         if (features.pcid)
             pcid_forget_others();
         cr3_write(cr3_read());
+        if (patch_enabled(PATCH_PTI))
+            isolation_flush();
         return;
     }
     /* Any change of PGE forgets everything, global entries and all PCIDs included (SDM volume 3A, section 4.10.4.1). An

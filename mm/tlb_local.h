@@ -9,7 +9,7 @@
 /* Is INVLPG not enough, because entries of the same address may be tagged by other PCIDs too? So it is where PCIDs are used, but
  * not global pages. Set once by tlb_local_init. */
 extern bool tlb_range_has_more;
-void tlb_flush_range_elsewhere(vaddr_t start);
+void tlb_flush_range_elsewhere(vaddr_t start, u32 pages, enum pt_size stride);
 void tlb_local_init(void);
 
 /* `pages` INVLPGs from start, one page of `stride` apart. Forgets global entries of these pages too, and, as a side effect
@@ -20,7 +20,7 @@ static ALWAYS_INLINE void tlb_flush_range_local(vaddr_t start, u32 pages, enum p
     u32 left = pages;
     counter_add(tlb_flush_pages, pages);
     if (unlikely(tlb_range_has_more))
-        tlb_flush_range_elsewhere(start);
+        tlb_flush_range_elsewhere(start, pages, stride);
     for (u64 step = 1ull << stride; left; left--, start += step)
         invlpg_uncharged(start);
     cost_invlpgs(pages);

@@ -23,7 +23,7 @@ static void table_free(struct pt_pool *pool, paddr_t page)
 
 bool tree_make(struct test *t, struct tree *tree)
 {
-    tree->pool = (struct pt_pool){table_alloc, table_free, table_free};
+    tree->pool = (struct pt_pool){.alloc = table_alloc, .retire = table_free};
     tree->pt.pool = &tree->pool;
     if (!CHECK(t, frame_alloc_zeroed(FRAME_OWNER_TABLE, &tree->pt.root) == ERR_OK, "out of memory"))
         return false;
