@@ -1,0 +1,310 @@
+"""The plots of the report, one function each: from a run's `bench` records to an SVG, or None if the run has nothing to show."""
+
+import io
+import re
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: E402
+from records import interval, key_text  # noqa: E402
+
+plt.rcParams.update({
+    "svg.fonttype": "none", "svg.hashsalt": "volley", "font.family": "sans-serif", "font.size": 10, "axes.spines.top": False,
+    "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4", "grid.linewidth": 0.8, "axes.axisbelow": True,
+    "axes.edgecolor": "#888888", "xtick.color": "#444444", "ytick.color": "#444444", "axes.labelcolor": "#222222",
+    "legend.frameon": False, "figure.constrained_layout.use": True, "axes.titlesize": 10, "axes.titleweight": "bold",
+})
+# Told apart without colour vision too: colour, marker and dash change together (colours: Okabe and Ito).
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8a6d3b")
+MARKERS = "osD^vPX*"
+DASHES = ("-", "--", "-.", ":")
+PHASES = {"change": "#b3cde3", "targets": "#6497b1", "post": "#e69f00", "flush here": "#009e73", "wait": "#d55e00",
+          "release": "#999999"}
+
+
+class Styles:
+    """A style for each policy, the same in every plot of the page."""
+
+    def __init__(self, names):
+        self.of = {}
+        for i, name in enumerate(sorted(names)):
+            self.of[name] = dict(color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)],
+                                 linestyle=DASHES[i // len(COLOURS) % len(DASHES)], markersize=4.5, linewidth=1.5)
+
+    def line(self, name):
+        return self.of[name]
+
+    def colour(self, name):
+        return self.of[name]["color"]
+
+
+def number(value, _=None):
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+
+
+def svg(figure):
+    out = io.StringIO()
+    figure.savefig(out, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+    text = out.getvalue()
+    text = text[text.index("<svg"):]
+    # Sizes to the page; ids are of this plot alone, because several stand in one page.
+    svg.count += 1
+    text = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>f{svg.count}", text)
+    return re.sub(r'<svg [^>]*?width="([\d.]+)pt"', lambda m: m.group(0).replace(f'width="{m.group(1)}pt"', 'width="100%"')
+                  .replace(' height=', ' data-height='), text, count=1)
+
+
+svg.count = 0
+
+
+def pick(run, **wanted):
+    """Records that match; a tuple allows several values."""
+    return [r for r in run.bench.values()
+            if all(r.get(k) in (v if isinstance(v, tuple) else (v,)) for k, v in wanted.items())]
+
+
+def values(records, name):
+    return sorted({r[name] for r in records if r.get(name) is not None})
+
+
+def curve(ax, records, x, style, label):
+    records = sorted(records, key=lambda r: r[x])
+    at = [r[x] for r in records]
+    ax.plot(at, [r["p50"] for r in records], label=label, **style)
+    ends = [interval(r) for r in records]
+    ax.fill_between(at, [low for low, _ in ends], [high for _, high in ends], color=style["color"], alpha=0.15, linewidth=0)
+
+
+def axes(n, width=4.6, height=3.2, columns=3):
+    columns = min(n, columns)
+    rows = -(-n // columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
+    flat = [ax for row in grid for ax in row]
+    for ax in flat[n:]:
+        ax.axis("off")
+    return figure, flat[:n]
+
+
+def legend_below(figure, ax):
+    handles, labels = ax.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0), ncol=min(6, len(labels)))
+
+
+def ticks_at(axis, at, log=True):
+    if log:
+        axis.set_minor_locator(NullLocator())
+    axis.set_ticks(at)
+    axis.set_major_formatter(FuncFormatter(number))
+
+
+def against_pages(run, styles):
+    """Initiator's median against pages, on all CPUs, one panel for each operation."""
+    records = pick(run, bench="shootdown", metric="initiator")
+    if not records or len(values(records, "pages")) < 2:
+        return None
+    most = max(values(records, "cpus"))
+    records = [r for r in records if r["cpus"] == most]
+    ops = values(records, "op")
+    figure, panels = axes(len(ops))
+    for ax, op in zip(panels, ops):
+        for policy in values(records, "policy"):
+            cells = [r for r in records if r["op"] == op and r["policy"] == policy]
+            if cells:
+                curve(ax, cells, "pages", styles.line(policy), policy)
+        ax.set(xscale="log", yscale="log", title=f"{op}, {most} CPUs", xlabel="pages", ylabel="ticks, initiator (p50)")
+        ticks_at(ax.xaxis, values(records, "pages"))
+        ax.yaxis.set_major_formatter(FuncFormatter(number))
+    legend_below(figure, panels[0])
+    return svg(figure)
+
+
+def against_cpus(run, styles):
+    """The same against CPUs, both sides: what the initiator waits for, and what each responder loses."""
+    records = pick(run, bench="scaling", op="unmap") or pick(run, bench="shootdown", op="unmap", pages=1)
+    sides = [("initiator", "ticks, initiator (p50)"), ("responder", "ticks, one responder (p50)")]
+    sides = [s for s in sides if len({r["cpus"] for r in records if r["metric"] == s[0]}) > 1]
+    if not sides:
+        return None
+    figure, panels = axes(len(sides), columns=2)
+    for ax, (metric, label) in zip(panels, sides):
+        cells = [r for r in records if r["metric"] == metric]
+        for policy in values(cells, "policy"):
+            curve(ax, [r for r in cells if r["policy"] == policy], "cpus", styles.line(policy), policy)
+        ax.set(title="unmap of one page", xlabel="CPUs, initiator included", ylabel=label)
+        ax.set_ylim(bottom=0)
+        if len(values(cells, "cpus")) <= 17:
+            ticks_at(ax.xaxis, values(cells, "cpus"), log=False)
+        ax.yaxis.set_major_formatter(FuncFormatter(number))
+    legend_below(figure, panels[0])
+    return svg(figure)
+
+
+def stack(cell):
+    """Steps one after the other, of phases that overlap: what each adds until the whole has ended."""
+    post, local, wait = (cell.get(f"phase.{n}", 0) for n in ("post", "local", "wait"))
+    steps = [("change", cell.get("phase.change", 0)), ("targets", cell.get("phase.targets", 0))]
+    first, second = (("post", post), ("flush here", local)) if post <= local else (("flush here", local), ("post", post))
+    steps += [first, (second[0], second[1] - first[1]), ("wait", max(0, wait - second[1]))]
+    return steps + [("release", cell.get("phase.release", 0))]
+
+
+def phases(run, styles):
+    """Where the time goes, on both sides: the initiator's steps stacked, a responder's interruption below it."""
+    records = [r for r in pick(run, bench="shootdown", op="unmap") if r["cpus"] == max(r["cpus"] for r in pick(run, bench="shootdown"))]
+    cells = {}
+    for r in records:
+        cells.setdefault((r["pages"], r["policy"]), {})[r["metric"]] = r["p50"]
+    cells = {k: c for k, c in cells.items() if "phase.wait" in c}
+    sizes = sorted({k[0] for k in cells})
+    if not cells:
+        return None
+    sizes = [sizes[0], sizes[-1]] if len(sizes) > 1 else sizes
+    policies = sorted({k[1] for k in cells})
+    figure, panels = axes(len(sizes), width=6.6, height=0.9 + 0.52 * len(policies), columns=2)
+    for ax, pages in zip(panels, sizes):
+        for row, policy in enumerate(reversed(policies)):
+            cell = cells.get((pages, policy))
+            if not cell:
+                continue
+            left = 0
+            for name, ticks in stack(cell):
+                ax.barh(row + 0.17, ticks, 0.34, left=left, color=PHASES[name], label=name)
+                left += ticks
+            ax.barh(row - 0.2, cell.get("responder", 0), 0.24, color="#56b4e9", label="responder, entry to IRET")
+        ax.set_yticks(range(len(policies)), reversed(policies))
+        ax.grid(axis="y", visible=False)
+        ax.set(title=f"unmap of {pages} page{'s' if pages > 1 else ''}, {records[0]['cpus']} CPUs", xlabel="ticks (p50 of each step)")
+        ax.xaxis.set_major_formatter(FuncFormatter(number))
+    handles, labels = panels[0].get_legend_handles_labels()
+    unique = dict(zip(labels, handles))
+    order = [n for n in [*PHASES, "responder, entry to IRET"] if n in unique]
+    figure.legend([unique[n] for n in order], order, loc="upper center", bbox_to_anchor=(0.5, 0), ncol=7)
+    return svg(figure)
+
+
+PERCENTILES = (("min", 0), ("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1))
+
+
+def distributions(run, styles):
+    """One page taken away from all CPUs: every sample where there are raw ones, else the percentiles of the record."""
+    records = pick(run, bench=("shootdown", "scaling", "seed"), metric=("initiator", "turn"), op="unmap", pages=1)
+    if not records:
+        return None
+    most = max(values(records, "cpus"))
+    records = [r for r in records if r["cpus"] == most]
+    benches = values(records, "bench")
+    figure, panels = axes(len(benches), columns=2, width=5.6)
+    for ax, bench in zip(panels, benches):
+        for r in sorted((r for r in records if r["bench"] == bench), key=lambda r: r["policy"]):
+            style = dict(styles.line(r["policy"]))
+            samples = sorted(run.samples(r) or [])
+            if samples:
+                style["marker"] = None
+                ax.plot(samples, [(i + 1) / len(samples) for i in range(len(samples))], label=r["policy"], drawstyle="steps-post", **style)
+            else:
+                ax.plot([r.get(name, r["max"]) for name, _ in PERCENTILES], [share for _, share in PERCENTILES], label=r["policy"], **style)
+        ax.set(title=f"{bench}: unmap of one page, {most} CPUs", xlabel="ticks", ylabel="share of samples not above")
+        lowest, highest = min(r["min"] for r in records), max(r["max"] for r in records)
+        if highest > 8 * max(1, lowest):
+            ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(FuncFormatter(number))
+    legend_below(figure, panels[0])
+    return svg(figure)
+
+
+def crossover(run, styles):
+    """Ranged against full, refill included."""
+    records = pick(run, bench="ceiling")
+    if not records:
+        return None
+    figure, (ax,) = axes(1, width=6.4, height=3.6)
+    for i, (metric, label) in enumerate((("ranged", "page by page"), ("full", "everything"))):
+        cells = sorted((r for r in records if r["metric"] == metric), key=lambda r: r["pages"])
+        curve(ax, cells, "pages", dict(color=COLOURS[i], marker=MARKERS[i], linewidth=1.6, markersize=4.5), label)
+    ranged = {r["pages"]: r["p50"] for r in records if r["metric"] == "ranged"}
+    full = {r["pages"]: r["p50"] for r in records if r["metric"] == "full"}
+    first = next((p for p in sorted(ranged) if p in full and full[p] <= ranged[p]), None)
+    if first:
+        ax.axvline(first, color="#666666", linestyle=":", linewidth=1.2)
+        ax.annotate(f"everything is no dearer\nfrom {first} pages on", (first, ax.get_ylim()[1]), xytext=(-6, -4),
+                    textcoords="offset points", va="top", ha="right", fontsize=9, color="#444444")
+    ax.set(xscale="log", xlabel="pages forgotten", ylabel="ticks, flush and refill (p50)", title="512 pages in use")
+    ax.set_ylim(bottom=0)
+    ticks_at(ax.xaxis, [1, 2, 4, 8, 16, 33, 64, 128, 256, 512])
+    ax.yaxis.set_major_formatter(FuncFormatter(number))
+    ax.legend(loc="center left")
+    return svg(figure)
+
+
+def bars(run, styles):
+    """storm and interference: one bar for each policy, with the interval of the median."""
+    wanted = (("storm", "throughput", "unmaps in 10⁹ ticks, all CPUs (more is better)"),
+              ("storm", "fairness", "Jain's index, ‰ (1000: all the same)"),
+              ("interference", "stolen", "ticks of work lost by a CPU to a shootdown"))
+    wanted = [w for w in wanted if pick(run, bench=w[0], metric=w[1])]
+    if not wanted:
+        return None
+    most = max(len(pick(run, bench=w[0], metric=w[1])) for w in wanted)
+    figure, panels = axes(len(wanted), width=4.6, height=1.2 + 0.28 * most)
+    for ax, (bench, metric, label) in zip(panels, wanted):
+        cells = sorted(pick(run, bench=bench, metric=metric), key=lambda r: r["policy"], reverse=True)
+        for row, r in enumerate(cells):
+            low, high = interval(r)
+            ax.barh(row, r["p50"], 0.6, color=styles.colour(r["policy"]), alpha=0.85)
+            ax.errorbar(r["p50"], row, xerr=[[max(0, r["p50"] - low)], [max(0, high - r["p50"])]], color="#222222", capsize=3, linewidth=1)
+        ax.set_yticks(range(len(cells)), [r["policy"] for r in cells])
+        ax.grid(axis="y", visible=False)
+        ax.set(title=f"{bench}, {cells[0]['cpus']} CPUs", xlabel=label)
+        ax.xaxis.set_major_formatter(FuncFormatter(number))
+    return svg(figure)
+
+
+def seed(run, styles):
+    """Time against base, here and as published."""
+    cells = [r for r in run.seed if r["cpus"] > 1]
+    if not cells:
+        return None
+    counts = sorted({r["cpus"] for r in cells})
+    figure, panels = axes(len(counts), width=5.2, height=3.0, columns=2)
+    for ax, cpus in zip(panels, counts):
+        rows = [r for r in cells if r["cpus"] == cpus]
+        for i, r in enumerate(reversed(rows)):
+            ax.plot([r["published_permille"] / 10, r["permille"] / 10], [i, i], color="#bbbbbb", linewidth=2, zorder=1)
+            ax.scatter(r["published_permille"] / 10, i, s=46, facecolors="white", edgecolors="#222222", zorder=2,
+                       label="published" if not i else None)
+            ax.scatter(r["permille"] / 10, i, s=46, color="#d55e00", zorder=3, label="here" if not i else None)
+        ax.set_yticks(range(len(rows)), [r["published_as"] for r in reversed(rows)])
+        ax.margins(y=0.2)
+        ax.set(title=f"{cpus} threads", xlabel="time of a turn against base, %")
+    panels[0].legend()
+    return svg(figure)
+
+
+def before_after(a, b, limit=28):
+    """Ratio of medians of two runs with the intervals' ratios, for the cells that moved most."""
+    cells = []
+    for key, before in a.bench.items():
+        after = b.bench.get(key)
+        if after and before["p50"] and after["p50"] and not before["metric"].startswith("phase."):
+            (a_low, a_high), (b_low, b_high) = interval(before), interval(after)
+            cells.append((after["p50"] / before["p50"], b_low / max(1, a_high), b_high / max(1, a_low), before))
+    if not cells:
+        return None, []
+    cells.sort(key=lambda c: -abs(c[0] - 1))
+    shown = sorted(cells[:limit], key=lambda c: c[0])
+    figure, (ax,) = axes(1, width=9.5, height=0.9 + 0.24 * len(shown))
+    for row, (ratio, low, high, record) in enumerate(shown):
+        more = record.get("better") == "more"
+        clear = low > 1 or high < 1
+        good = (ratio > 1) == more
+        colour = "#999999" if not clear else "#009e73" if good else "#d55e00"
+        ax.plot([low, high], [row, row], color=colour, linewidth=2)
+        ax.plot(ratio, row, "o", color=colour, markersize=5)
+    ax.axvline(1, color="#444444", linewidth=1)
+    ax.set_yticks(range(len(shown)), [key_text(c[3]) for c in shown], fontsize=8)
+    ax.set(xlabel="second run / first run: median and 95 % interval; green better, red worse, grey not to be told apart")
+    ax.margins(y=0.02)
+    return svg(figure), cells

@@ -1,0 +1,64 @@
+"""What tools/compare and tools/report-html share: reading runs of benchmarks (JSON Lines of the kernel's console)."""
+
+import json
+
+# What tells one distribution from another; all else in a `bench` record was measured.
+KEY = ("bench", "policy", "served_by", "delivery", "flush", "opt", "cpus", "pages", "op", "responders", "metric", "unit", "cost")
+
+
+class Run:
+    """The records of one file. A file that was cut off in the middle of a line is a file without that line."""
+
+    def __init__(self, path):
+        self.path, self.machine, self.conditions = path, {}, {}
+        self.bench, self.raw, self.seed, self.damaged, self.ended = {}, {}, [], 0, False
+        with open(path, encoding="ascii", errors="replace") as lines:
+            for line in lines:
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    self.damaged += 1
+                    continue
+                self.add(record)
+
+    def add(self, record):
+        kind = record.get("type")
+        if kind == "machine":
+            self.machine = record
+        elif kind == "conditions":
+            self.conditions = record
+        elif kind == "bench":
+            self.bench[key_of(record)] = record
+        elif kind == "raw":
+            self.raw.setdefault(key_of(record, cost=False), []).extend(record["samples"])
+        elif kind == "seed":
+            self.seed.append(record)
+        elif kind == "end":
+            self.ended = True
+
+    def samples(self, record):
+        return self.raw.get(key_of(record, cost=False))
+
+    def name(self):
+        m = self.machine
+        return f"{m.get('emulator', '?')}, {m.get('cpus', '?')} CPUs, {m.get('compiler', '?')}, commit {m.get('commit', '?')}"
+
+
+def key_of(record, cost=True):
+    return tuple(record.get(name) for name in KEY if cost or name != "cost")
+
+
+def key_text(record):
+    """One line for people: what differs between cells, in a fixed order."""
+    parts = [str(record[n]) for n in ("bench", "metric", "policy", "op") if record.get(n) is not None]
+    if record.get("pages"):
+        parts.append(f"{record['pages']} pages")
+    parts.append(f"{record['cpus']} CPUs")
+    parts += [f"{n}={record[n]}" for n in ("delivery", "flush", "opt", "responders", "cost")
+              if record.get(n) not in (None, "auto", "kernel", "none")]
+    return " ".join(parts)
+
+
+def interval(record):
+    """The 95 % interval of the median; records of older kernels have none, and are taken as exact."""
+    return record.get("p50_low", record["p50"]), record.get("p50_high", record["p50"])
