@@ -6,12 +6,18 @@
 
 /* 1; a few; one less than, exactly, and more than Linux's ceiling of 33; a whole table's worth. */
 static struct bench_axis pages = {.count = 7, .value = {1, 4, 10, 32, 33, 64, 512}};
+static bool pages_chosen;
 static struct bench_axis cpus_asked; /* count 0: choose */
 static bool op_unmap = true, op_protect = true, op_remap, op_kernel;
 
 const struct bench_axis *bench_axis_pages(void)
 {
     return &pages;
+}
+
+bool bench_axis_pages_chosen(void)
+{
+    return pages_chosen;
 }
 
 const struct bench_axis *bench_axis_cpus(void)
@@ -32,10 +38,12 @@ const struct bench_axis *bench_axis_cpus(void)
     return &cpus;
 }
 
-static const struct {
+struct switch_name {
     const char *name;
     bool *on;
-} ops[] = {{"unmap", &op_unmap}, {"protect", &op_protect}, {"remap", &op_remap}, {"kernel", &op_kernel}};
+};
+static const struct switch_name ops[] = {
+    {"unmap", &op_unmap}, {"protect", &op_protect}, {"remap", &op_remap}, {"kernel", &op_kernel}};
 
 bool bench_axis_has_op(const char *op)
 {
@@ -53,6 +61,7 @@ static const char *set_pages(const char *value)
     if (!a.count)
         return allowed;
     pages = a;
+    pages_chosen = true;
     return NULL;
 }
 PARAM(pages, "pages", "pages=N[,N...]: pages of each shootdown in benchmarks (1 to 512)", set_pages);
@@ -85,29 +94,70 @@ static const char *set_cpus(const char *value)
 }
 PARAM(cpus, "cpus", "cpus=N[,N...] or N-M: CPUs in benchmarks, the initiator included", set_cpus);
 
-static const char *set_op(const char *value)
+/* Turns on the names of a list with commas, and all others off. False, and nothing changed: a name is unknown, or there is none. */
+static bool set_names(const char *value, const struct switch_name *names, u32 count)
 {
-    static const char allowed[] = "op=NAME[,NAME...] of unmap, protect, remap, kernel";
-    bool on[ARRAY_SIZE(ops)] = {false};
+    u64 on = 0;
     while (*value) {
         const char *comma = strchr(value, ',');
         size_t n = comma ? (size_t)(comma - value) : strlen(value);
         u32 i = 0;
-        while (i < ARRAY_SIZE(ops) && (strlen(ops[i].name) != n || strncmp(ops[i].name, value, n) != 0))
+        while (i < count && (strlen(names[i].name) != n || strncmp(names[i].name, value, n) != 0))
             i++;
-        if (i == ARRAY_SIZE(ops))
-            return allowed;
-        on[i] = true;
+        if (i == count)
+            return false;
+        on |= 1ull << i;
         value += n + (comma != NULL);
     }
-    bool any = false;
-    for (u32 i = 0; i < ARRAY_SIZE(ops); i++)
-        any = any || on[i];
-    if (!any)
-        return allowed;
-    for (u32 i = 0; i < ARRAY_SIZE(ops); i++)
-        *ops[i].on = on[i];
-    return NULL;
+    for (u32 i = 0; on && i < count; i++)
+        *names[i].on = on >> i & 1;
+    return on != 0;
+}
+
+static const char *set_op(const char *value)
+{
+    return set_names(value, ops, ARRAY_SIZE(ops)) ? NULL
+                                                  : "op=NAME[,NAME...] of unmap, protect, remap, kernel";
 }
 PARAM(op, "op", "op=NAME[,NAME...]: operations of the shootdown benchmark: unmap, protect, remap, kernel",
       set_op);
+
+static bool responders[RESPONDER_KINDS] = {[RESPONDER_RING3] = true};
+static const struct switch_name responder_names[] = {{"ring3", &responders[RESPONDER_RING3]},
+                                                     {"kernel", &responders[RESPONDER_KERNEL]},
+                                                     {"idle", &responders[RESPONDER_IDLE]},
+                                                     {"lazy", &responders[RESPONDER_LAZY]}};
+
+bool bench_axis_has_responders(enum responder_kind k)
+{
+    return responders[k];
+}
+
+static const char *set_responders(const char *value)
+{
+    return set_names(value, responder_names, ARRAY_SIZE(responder_names))
+               ? NULL
+               : "responders=NAME[,NAME...] of ring3, kernel, idle, lazy";
+}
+PARAM(responders, "responders",
+      "responders=NAME[,NAME...]: what the other CPUs of the shootdown benchmark do: ring3 (default), "
+      "kernel, idle, lazy",
+      set_responders);
+
+static bool inside = true, outside;
+static const struct switch_name initiators[] = {{"inside", &inside}, {"outside", &outside}};
+
+bool bench_axis_has_initiator(bool is_outside)
+{
+    return is_outside ? outside : inside;
+}
+
+static const char *set_initiator(const char *value)
+{
+    return set_names(value, initiators, ARRAY_SIZE(initiators)) ? NULL
+                                                                : "initiator=NAME[,NAME] of inside, outside";
+}
+PARAM(initiator, "initiator",
+      "initiator=NAME[,NAME]: has the initiator of the shootdown benchmark the space loaded: inside "
+      "(default), outside",
+      set_initiator);

@@ -8,6 +8,7 @@
  * prompt likewise. */
 #pragma once
 
+#include "bench/responders.h"
 #include "bench/sample.h"
 #include "lib/cpumask.h"
 #include "lib/table.h"
@@ -41,20 +42,23 @@ bool bench_out_of_time(void);
 /* A cell that cannot be measured: says why, counts it. */
 void bench_refuse(struct bench_run *b, const char *fmt, ...) PRINTF(2, 3);
 
-/* What the axes were set to (bench/axes.c): pages=, cpus=, op=. */
+/* What the axes were set to (bench/axes.c): pages=, cpus=, op=, responders=, initiator=. */
 #define BENCH_AXIS_MAX 16u
 struct bench_axis {
     u32 count;
     u64 value[BENCH_AXIS_MAX];
 };
 const struct bench_axis *bench_axis_pages(void);
+bool bench_axis_pages_chosen(void); /* by pages=, or is it the default? */
 /* CPU counts, the initiator included, none above the online CPUs: 1, powers of two, and all, unless cpus= says otherwise. */
 const struct bench_axis *bench_axis_cpus(void);
 bool bench_axis_has_op(const char *op);
+bool bench_axis_has_responders(enum responder_kind k);
+bool bench_axis_has_initiator(bool outside);
 
 /* What one record says besides the distribution; NULL and 0 fields are left out, but for counts. */
 struct bench_key {
-    const char *bench, *policy, *op, *responders, *metric, *unit;
+    const char *bench, *policy, *op, *responders, *initiator, *metric, *unit;
     const char
         *served_by; /* the policy that the requests under `policy` were routed to, or `policy` itself */
     u32 cpus;

@@ -85,6 +85,8 @@ static void add_key(struct json *j, const struct bench_key *k)
         json_str(j, "op", k->op);
     if (k->responders)
         json_str(j, "responders", k->responders);
+    if (k->initiator)
+        json_str(j, "initiator", k->initiator);
     json_str(j, "metric", k->metric);
     json_str(j, "unit", k->unit ? k->unit : "tick");
 }

@@ -1,6 +1,6 @@
 /* shootdown: what it costs to take a mapping away from CPUs that have it cached.
  *
- * One cell is (operation, CPUs, pages, policy). In each round every responder touches all pages of the range, so that each
+ * One cell is (operation, responders, CPUs, pages, policy). In each round every responder touches all pages of the range, so that each
  * entry is really in each TLB; then the initiator runs one operation. Measured: the initiator's time from before step 1 to
  * return, the responder's interruption from vector entry to IRET, and, in rounds of their own with time stamps patched in,
  * each step of the path. A shootdown's own price is the initiator's p50 less that of the same cell on 1 CPU.
@@ -31,7 +31,6 @@ static const char *const op_names[] = {"unmap", "protect", "remap", "kernel"};
 /* One operation's part of the grid: a table. */
 struct grid {
     struct bench_run *b;
-    struct space *user;
     const char *bench, *op;
     const struct bench_axis *cpus, *pages;
     struct bench_policies policies;
@@ -85,17 +84,16 @@ static vaddr_t kernel_tables(void)
 /* One row, with its responders; c says which. */
 static void row_with_responders(struct grid *g, struct shootdown_cell *c)
 {
-    responders.space = g->user;
     responders.start = c->start;
     responders.pages = c->pages;
     responders.busy = USER_TABLE;
-    responders.rounds_before = responders.round;
-    err_t e = bench_occupy(c->cpus, responder_loop, &responders);
+    err_t e = responders_start(&responders, c->cpus - 1);
     if (e == ERR_OK)
         row(g, c);
     else
-        bench_refuse(g->b, "%u responders could not be started: %s", c->cpus - 1, err_name(e));
-    bench_release();
+        bench_refuse(g->b, "%u responders (%s) could not be started: %s", c->cpus - 1,
+                     responder_kind_name(responders.kind), err_name(e));
+    responders_stop(&responders);
 }
 
 static void rows(struct grid *g, struct space *space, vaddr_t start)
@@ -143,42 +141,56 @@ static void grid(struct grid g)
         print(" %15s ", g.policies.policy[i]->name);
     print("  (p50, and as a share of %s)\n", g.policies.policy[0]->name);
 
-    rows(&g, kernel ? &kernel_space : g.user, table + RANGE_OFFSET);
+    print("  responders: %s%s\n", responder_kind_name(responders.kind),
+          responders.outside ? "; the initiator does not have the space loaded" : "");
+
+    rows(&g, kernel ? &kernel_space : responders.space, table + RANGE_OFFSET);
     if (g.stronger)
         print("  * needs more than this policy serves, and took the path of %s (served_by)\n",
               g.stronger->name);
 }
 
-static struct space *open_space(void)
+/* The space with responders of that kind, and the pages of it that stay. */
+static bool open_space(struct bench_run *b, enum responder_kind kind, bool outside)
 {
-    struct space *user;
-    must_work(space_create(&user), "a space");
-    must_work(space_map_fresh(user, USER_TABLE, 1, PT_WRITE, FRAME_OWNER_USER), "the busy page");
-    must_work(space_map_fresh(user, USER_TABLE + ANCHOR_OFFSET, 1, PT_WRITE, FRAME_OWNER_USER),
+    err_t e = responders_open(&responders, kind, outside);
+    if (e != ERR_OK) {
+        bench_refuse(b, "no responders (%s): %s", responder_kind_name(kind), err_name(e));
+        return false;
+    }
+    u32 right = PT_WRITE | responders_right(&responders);
+    must_work(space_map_fresh(responders.space, USER_TABLE, 1, right, FRAME_OWNER_USER), "the busy page");
+    must_work(space_map_fresh(responders.space, USER_TABLE + ANCHOR_OFFSET, 1, right, FRAME_OWNER_USER),
               "the anchor page");
-    space_load(user);
-    return user;
+    return true;
 }
 
-static void close_space(struct space *user)
+static void grids(struct bench_run *b, enum responder_kind kind, bool outside, bool kernel_range)
 {
-    space_load(NULL);
-    space_destroy(user);
-}
-
-static void run(struct bench_run *b)
-{
-    struct space *user = open_space();
+    if (!open_space(b, kind, outside))
+        return;
     for (u32 i = 0; i < ARRAY_SIZE(op_names); i++)
-        if (bench_axis_has_op(op_names[i]))
+        if (bench_axis_has_op(op_names[i]) && (strcmp(op_names[i], "kernel") == 0) == kernel_range)
             grid((struct grid){.b = b,
-                               .user = user,
                                .bench = "shootdown",
                                .op = op_names[i],
                                .cpus = bench_axis_cpus(),
                                .pages = bench_axis_pages(),
                                .policies = bench_policies()});
-    close_space(user);
+    responders_close(&responders);
+}
+
+/* A kernel range can only be touched in the kernel, and everybody has that space, whatever else is loaded. */
+static void run(struct bench_run *b)
+{
+    bool user_range =
+        bench_axis_has_op("unmap") || bench_axis_has_op("protect") || bench_axis_has_op("remap");
+    for (u32 kind = 0; user_range && kind < RESPONDER_KINDS; kind++)
+        for (u32 outside = 0; outside < 2; outside++)
+            if (bench_axis_has_responders((enum responder_kind)kind) && bench_axis_has_initiator(outside))
+                grids(b, (enum responder_kind)kind, outside, false);
+    if (bench_axis_has_op("kernel"))
+        grids(b, RESPONDER_KERNEL, false, true);
 }
 BENCH(shootdown, "taking a mapping away from CPUs that have it cached", run);
 
@@ -200,14 +212,17 @@ static void run_scaling(struct bench_run *b)
         return;
     }
     struct bench_axis cpus = every_count();
-    struct space *user = open_space();
-    grid((struct grid){.b = b,
-                       .user = user,
-                       .bench = "scaling",
-                       .op = "unmap",
-                       .cpus = &cpus,
-                       .pages = &one_page,
-                       .policies = bench_policies()});
-    close_space(user);
+    for (u32 kind = 0; kind < RESPONDER_KINDS; kind++) {
+        if (!bench_axis_has_responders((enum responder_kind)kind) ||
+            !open_space(b, (enum responder_kind)kind, false))
+            continue;
+        grid((struct grid){.b = b,
+                           .bench = "scaling",
+                           .op = "unmap",
+                           .cpus = &cpus,
+                           .pages = &one_page,
+                           .policies = bench_policies()});
+        responders_close(&responders);
+    }
 }
 BENCH_ON_REQUEST(scaling, "one page taken away from 1, 2, ... all other CPUs", run_scaling);

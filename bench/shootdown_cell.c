@@ -21,7 +21,8 @@ static void record(const struct shootdown_cell *c, const char *metric, struct sa
                           .policy = c->policy->name,
                           .served_by = c->served_by->name,
                           .op = c->op,
-                          .responders = "kernel",
+                          .responders = responder_kind_name(c->responders->kind),
+                          .initiator = c->responders->outside ? "outside" : NULL,
                           .metric = metric,
                           .cpus = c->cpus,
                           .pages = c->pages,
@@ -32,7 +33,8 @@ static void record(const struct shootdown_cell *c, const char *metric, struct sa
 
 static void refuse(struct bench_run *b, const struct shootdown_cell *c, const char *why)
 {
-    bench_refuse(b, "%s of %llu pages on %u CPUs by %s %s", c->op, (unsigned long long)c->pages, c->cpus,
+    bench_refuse(b, "%s of %llu pages on %u CPUs, %s responders, by %s %s", c->op,
+                 (unsigned long long)c->pages, c->cpus, responder_kind_name(c->responders->kind),
                  c->policy->name, why);
 }
 
@@ -112,10 +114,31 @@ static void measure_phases(struct bench_run *b, struct shootdown_cell *c)
 
 /* ---- the cell ---- */
 
-/* One ordinary round; false if it did not have its effect. */
-static bool round_of(struct shootdown_cell *c, u64 *ticks)
+/* Interrupts and ICR writes. */
+struct signals {
+    u64 irqs, icr;
+};
+static struct signals signals_so_far(void)
 {
-    shootdown_round_cache(c);
+    static const struct counter *interrupts;
+    if (!interrupts)
+        interrupts = counter_find("msg_interrupts");
+    ASSERT(interrupts, "the counter of message interrupts exists");
+    return (struct signals){.irqs = counter_sum(interrupts), .icr = apic_icr_writes()};
+}
+
+/* One ordinary round; false if it did not have its effect. What it took to wake IDLE responders for it is added to *waking. */
+static bool round_of(struct shootdown_cell *c, struct signals *waking, u64 *ticks)
+{
+    if (c->responders->kind == RESPONDER_IDLE) {
+        struct signals before = signals_so_far();
+        shootdown_round_cache(c);
+        struct signals now = signals_so_far();
+        waking->irqs += now.irqs - before.irqs;
+        waking->icr += now.icr - before.icr;
+    } else {
+        shootdown_round_cache(c);
+    }
     bool worked = shootdown_round_operate(c, ticks);
     shootdown_round_restore(c);
     return worked;
@@ -123,12 +146,10 @@ static bool round_of(struct shootdown_cell *c, u64 *ticks)
 
 void shootdown_cell_measure(struct bench_run *b, struct shootdown_cell *c)
 {
-    const struct counter *interrupts = counter_find("msg_interrupts");
-    ASSERT(interrupts, "the counter of message interrupts exists");
     c->p50 = 0;
     c->served_by = NULL;
     shootdown_rounds_begin(c);
-    u64 irqs = counter_sum(interrupts), icr = apic_icr_writes();
+    struct signals before = signals_so_far(), waking = {0};
     struct samples *s = samples_get(SAMPLES_INITIATOR);
     struct cell_clock clock;
     bool worked = true;
@@ -136,12 +157,12 @@ void shootdown_cell_measure(struct bench_run *b, struct shootdown_cell *c)
     cell_begin(&clock);
     cell_watch(&clock, s);
     while (worked && cell_continue(&clock)) {
-        worked = round_of(c, &ticks);
+        worked = round_of(c, &waking, &ticks);
         if (!cell_warming_up(&clock))
             samples_add(s, ticks);
     }
-    irqs = counter_sum(interrupts) - irqs;
-    icr = apic_icr_writes() - icr;
+    struct signals now = signals_so_far();
+    u64 irqs = now.irqs - before.irqs - waking.irqs, icr = now.icr - before.icr - waking.icr;
 
     const struct shootdown_policy *served_by = shootdown_served_by(c);
     cpu_t unflushed = served_by && served_by->control ? CPU_NONE : shootdown_find_unflushed(c, clock.done);
@@ -157,7 +178,8 @@ void shootdown_cell_measure(struct bench_run *b, struct shootdown_cell *c)
         c->served_by = served_by;
         record(c, "initiator", s, icr * s->n / clock.done, irqs * s->n / clock.done);
         c->p50 = samples_percentile(s, 500);
-        if (c->cpus > 1)
+        /* LAZY ones are told nothing, so nobody posts and nobody is interrupted: there are no phases. */
+        if (c->cpus > 1 && c->responders->kind != RESPONDER_LAZY)
             measure_phases(b, c);
     }
     shootdown_rounds_end(c);

@@ -36,10 +36,10 @@ static inline void must_work(err_t e, const char *what)
         panic("shootdown benchmark: %s: %s", what, err_name(e));
 }
 
-/* Is this CPU one that the cell's shootdowns have to reach? */
+/* Is this CPU one that has the range cached, and must not have it any more? LAZY ones forget it when they come back to the space. */
 static inline bool shootdown_is_responder(const struct shootdown_cell *c, cpu_t cpu)
 {
-    return c->cpus > 1 && cpu != cpu_self() && cpumask_test_relaxed(&c->responders->space->active, cpu);
+    return c->cpus > 1 && cpumask_test(&c->responders->cpus, cpu);
 }
 
 /* Measures c and prints its records; the policy is in force and the responders run. THREAD. A cell whose operations did not

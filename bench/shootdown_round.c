@@ -9,9 +9,10 @@ static bool is(const struct shootdown_cell *c, const char *op)
     return strcmp(c->op, op) == 0;
 }
 
-static u32 right_global(const struct shootdown_cell *c)
+/* What each page of the range is besides writable or not. */
+static u32 fixed_rights(const struct shootdown_cell *c)
 {
-    return c->space == &kernel_space ? PT_GLOBAL : 0;
+    return c->space == &kernel_space ? PT_GLOBAL : responders_right(c->responders);
 }
 
 static vaddr_t range_end(const struct shootdown_cell *c)
@@ -26,7 +27,7 @@ static void map_range(const struct shootdown_cell *c)
         paddr_t p;
         must_work(frame_alloc(FRAME_OWNER_USER, &p), "a frame");
         must_work(space_map(c->space, c->start + i * PAGE_SIZE, p, PAGE_SIZE, PT_4K,
-                            PT_WRITE | PT_OWNED | right_global(c)),
+                            PT_WRITE | PT_OWNED | fixed_rights(c)),
                   "a page");
     }
 }
@@ -34,7 +35,7 @@ static void map_range(const struct shootdown_cell *c)
 void shootdown_round_restore(struct shootdown_cell *c)
 {
     if (is(c, "protect"))
-        must_work(space_protect(c->space, c->start, range_end(c), PT_WRITE | right_global(c)),
+        must_work(space_protect(c->space, c->start, range_end(c), PT_WRITE | fixed_rights(c)),
                   "widening the range");
     else if (!is(c, "remap"))
         map_range(c);
@@ -81,13 +82,21 @@ static bool has_flushed(const struct shootdown_cell *c, cpu_t cpu, u64 rounds)
            rounds * c->pages;
 }
 
+/* The kernel's space is everybody's, always. */
+static bool is_outside(const struct shootdown_cell *c)
+{
+    return c->responders->outside && c->space != &kernel_space;
+}
+
 /* In every round each responder left its handler, and with that had flushed, before it touched its pages for the next; the last
  * round's flush is not counted. */
 cpu_t shootdown_find_unflushed(const struct shootdown_cell *c, u64 rounds)
 {
-    for (cpu_t cpu = 0; cpu < cpu_count(); cpu++)
-        if ((cpu == cpu_self() || shootdown_is_responder(c, cpu)) && !has_flushed(c, cpu, rounds - 1))
+    for (cpu_t cpu = 0; cpu < cpu_count(); cpu++) {
+        bool has_cached = cpu == cpu_self() ? !is_outside(c) : shootdown_is_responder(c, cpu);
+        if (has_cached && !has_flushed(c, cpu, rounds - 1))
             return cpu;
+    }
     return CPU_NONE;
 }
 
@@ -119,17 +128,17 @@ void shootdown_round_cache(struct shootdown_cell *c)
         for (u64 i = 0; i < c->pages; i++)
             must_work(frame_alloc(FRAME_OWNER_USER, &remap_frame[i]), "a frame");
     if (c->cpus > 1)
-        responders_cache(c->responders, c->cpus - 1);
+        responders_cache(c->responders);
 }
 
 static err_t operate(const struct shootdown_cell *c)
 {
     if (is(c, "protect"))
-        return space_protect(c->space, c->start, range_end(c), right_global(c));
+        return space_protect(c->space, c->start, range_end(c), fixed_rights(c));
     if (is(c, "remap")) {
         for (u64 i = 0; i < c->pages; i++) {
-            err_t e =
-                space_remap(c->space, c->start + i * PAGE_SIZE, remap_frame[i], PT_4K, PT_WRITE | PT_OWNED);
+            err_t e = space_remap(c->space, c->start + i * PAGE_SIZE, remap_frame[i], PT_4K,
+                                  PT_WRITE | PT_OWNED | fixed_rights(c));
             if (e != ERR_OK)
                 return e;
         }
