@@ -56,6 +56,17 @@ static bool restore(const struct workload *w)
     }
 }
 
+/* The range; and a page in the same page table, which keeps that alive. Not beside the range, or the two would be one region. */
+static void prepare(const struct workload *w)
+{
+    u64 anchor = w->start - 2 * SYS_PAGE;
+    s64 e = sys_map(anchor, SYS_PAGE, SYS_MAP_WRITE | SYS_MAP_FIXED);
+    if (check(e == (s64)anchor, "no page for the table: %s", sys_error_name(e)))
+        touch_write(anchor, 1);
+    e = sys_map(w->start, w->pages * SYS_PAGE, SYS_MAP_WRITE | SYS_MAP_FIXED);
+    check(e == (s64)w->start, "the range cannot be mapped: %s", sys_error_name(e));
+}
+
 static bool run_round(struct workload *w)
 {
     for (u64 i = 0; i < w->pages; i++)
@@ -87,10 +98,8 @@ s64 program(u64 arg)
     }
     check_begin(w);
     measure_overhead(w);
-    if (w->op != WORKLOAD_NULL) {
-        s64 e = sys_map(w->start, w->pages * SYS_PAGE, SYS_MAP_WRITE | SYS_MAP_FIXED);
-        check(e == (s64)w->start, "the range cannot be mapped: %s", sys_error_name(e));
-    }
+    if (w->op != WORKLOAD_NULL)
+        prepare(w);
     for (u64 i = 0; i < w->count && !w->verdict.failures; i++)
         if (!run_round(w))
             break;
