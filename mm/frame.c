@@ -12,11 +12,7 @@ u32 frame_section_count;
 
 struct frame *frame_of(paddr_t p)
 {
-    u64 section = p.v >> PAGE_SHIFT >> FRAME_SECTION_SHIFT;
-    if (section >= frame_section_count || !frame_sections[section])
-        return NULL;
-    struct frame *f = frame_at(frame_number(p));
-    return atomic_load_relaxed(&f->state) == FRAME_ABSENT ? NULL : f;
+    return frame_find(p);
 }
 
 static err_t hand_out(u32 n, enum frame_owner owner, paddr_t *out)
@@ -90,6 +86,11 @@ void frame_free(paddr_t p)
         bad_free(p, "it is not the allocator's", NULL);
     if (unlikely(!IS_ALIGNED(p.v, PAGE_SIZE)))
         bad_free(p, "this is not its start", f);
+    frame_free_known(f, p);
+}
+
+void frame_free_known(struct frame *f, paddr_t p)
+{
     /* By exchange: of two CPUs that free it at the same time, one is told. */
     u8 state = atomic_xchg(&f->state, (u8)FRAME_CACHED);
     if (unlikely(state != FRAME_USED))

@@ -53,6 +53,8 @@ err_t frame_alloc_below(u64 limit, enum frame_owner owner, paddr_t *out) MUST_CH
 /* Frees what any of the above returned, whole. Double frees, frees of foreign addresses and of frames that are
  * still mapped panic, naming owner and generation. */
 void frame_free(paddr_t p);
+/* The same for who has its descriptor at hand: f is that of the block that begins at p. */
+void frame_free_known(struct frame *f, paddr_t p);
 
 /* An allocated block becomes single frames, each allocated to the same owner and freed by itself; and the reverse,
  * which is false, with nothing done, unless all 512 frames from p on (2 MiB aligned) are single and allocated to

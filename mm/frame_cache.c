@@ -72,16 +72,14 @@ u32 frame_cache_take(enum frame_state as)
     return n;
 }
 
-void frame_cache_give(u32 n)
+/* The cache is full, or is not there yet. Interrupts off; on again if `irq`. */
+static COLD void give_slowly(struct frame_cache *c, u32 n, bool irq)
 {
-    bool irq = irq_save();
-    struct frame_cache *c = this_cpu_ptr(frame_cache);
-
     if (unlikely(!is_ready(c))) {
         frame_buddy_give(n, FRAME_4K);
     } else {
         u32 count = c->count;
-        if (unlikely(count == CACHE_FRAMES)) {
+        if (count == CACHE_FRAMES) {
             /* The oldest go: the newest are the ones whose contents are still in this CPU's data cache. */
             frame_buddy_give_singles(c->frame, CACHE_BATCH);
             count -= CACHE_BATCH;
@@ -91,6 +89,20 @@ void frame_cache_give(u32 n)
         c->frame[count] = n;
         atomic_store_relaxed(&c->count, count + 1);
     }
+    irq_restore(irq);
+}
+
+void frame_cache_give(u32 n)
+{
+    bool irq = irq_save();
+    struct frame_cache *c = this_cpu_ptr(frame_cache);
+    u32 count = c->count;
+    if (unlikely(!c->ready || count == CACHE_FRAMES)) {
+        give_slowly(c, n, irq); /* the last thing, so that this way saves no registers for it */
+        return;
+    }
+    c->frame[count] = n;
+    atomic_store_relaxed(&c->count, count + 1);
     irq_restore(irq);
 }
 

@@ -39,6 +39,16 @@ static inline paddr_t frame_address(u32 n)
     return PADDR((u64)n << PAGE_SHIFT);
 }
 
+/* frame_of, where the call would cost as much as the look. */
+static ALWAYS_INLINE struct frame *frame_find(paddr_t p)
+{
+    u64 section = p.v >> PAGE_SHIFT >> FRAME_SECTION_SHIFT;
+    if (unlikely(section >= frame_section_count || !frame_sections[section]))
+        return NULL;
+    struct frame *f = frame_at(frame_number(p));
+    return unlikely(atomic_load_relaxed(&f->state) == FRAME_ABSENT) ? NULL : f;
+}
+
 /* mm/frame_buddy.c: takes its own lock, interrupts off while it is held. States: what is given becomes FRAME_FREE;
  * what is taken is left as `as`, with `order` set, mappings 0. */
 u32 frame_buddy_take(u32 order, enum frame_state as); /* FRAME_NONE: no block of that size */

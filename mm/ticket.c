@@ -5,7 +5,7 @@
 #include "lib/patch.h"
 #include "lib/stop_point.h"
 #include "lib/wait.h"
-#include "mm/frame.h"
+#include "mm/frame_internal.h" /* parked frames are linked by number */
 #include "mm/respond.h"
 #include "mm/space.h"
 #include "mm/ticket_internal.h"
@@ -100,15 +100,15 @@ void ticket_park_table(struct tlb_ticket *t, paddr_t p)
 }
 
 /* Returns how many frames of 4 KiB that were. */
-static u64 free_list(u32 *list)
+static ALWAYS_INLINE u64 free_list(u32 *list)
 {
     u64 frames = 0;
     while (*list != TICKET_NO_FRAME) {
         paddr_t p = PADDR((u64)*list << PAGE_SHIFT);
-        struct frame *f = frame_of(p);
+        struct frame *f = frame_at(*list);
         *list = f->next;
         frames += 1u << f->order;
-        frame_free(p);
+        frame_free_known(f, p);
     }
     return frames;
 }
@@ -171,7 +171,9 @@ static ALWAYS_INLINE void wait_published(const struct space *s, const cpumask_t 
 
 void ticket_free_parked(struct tlb_ticket *t)
 {
-    u64 freed = free_list(&t->parked_frames) + free_list(&t->parked_tables);
+    u64 freed = free_list(&t->parked_frames);
+    if (unlikely(t->parked_tables != TICKET_NO_FRAME))
+        freed += free_list(&t->parked_tables);
     if (freed)
         space_uncharge(t->request.space, freed);
 }
@@ -189,9 +191,13 @@ static ALWAYS_INLINE void release(struct tlb_ticket *t)
 /* Rounds what the change touched to one contiguous run of pages of its smallest size. */
 static void set_request_range(struct tlb_request *r, vaddr_t end, const struct pt_change *change)
 {
+    r->stride = change->stride;
+    if (likely(end - r->start == PAGE_SIZE && change->stride == PT_4K)) {
+        r->pages = 1;
+        return;
+    }
     u64 bytes = ALIGN_UP(end, 1ull << change->stride) - ALIGN_DOWN(r->start, 1ull << change->stride);
     u64 pages = bytes >> change->stride;
-    r->stride = change->stride;
     r->pages = pages > shootdown_ceiling ? TLB_ALL_PAGES : (u32)pages;
 }
 
