@@ -2,7 +2,7 @@
 #
 # A new .c or .asm file in one of the rooms is built and linked without a change here.
 
-ROOMS := lib boot apic smp mm mm/shootdown kernel bench tests
+ROOMS := lib boot apic smp mm mm/shootdown dev kernel bench tests
 
 # One file of user/ is one program of ring 3; user/lib is linked to each. They travel beside the kernel, as multiboot2 modules.
 PROGRAMS := $(sort $(patsubst user/%.c,%,$(wildcard user/*.c)))
@@ -17,6 +17,7 @@ OBJDUMP := $(CROSS_COMPILE)objdump
 export STRIP := $(CROSS_COMPILE)strip
 NASM    ?= nasm
 STB_DIR ?= /usr/include/stb
+FONT_DIR ?= /usr/share/consolefonts
 CLANG   := $(findstring clang,$(CC))
 
 # ---- where the output goes: one directory for each kind of build ----
@@ -178,6 +179,15 @@ $(B)/include/stb/stb_sprintf.h: $(STB_DIR)/stb_sprintf.h
 
 $(STB_DIR)/stb_sprintf.h:
 	@echo '$@ is missing: run tools/setup, or say where it is with STB_DIR=folder' >&2; exit 1
+
+# The fonts of the screen, unpacked: dev/fonts.asm takes them in whole.
+$(B)/dev/fonts.asm.o: $(B)/font16.psf $(B)/font32.psf
+$(B)/font16.psf: FONT := Uni2-Terminus16
+$(B)/font32.psf: FONT := Uni2-Terminus32x16
+$(B)/font%.psf:
+	@mkdir -p $(@D)
+	@test -f $(FONT_DIR)/$(FONT).psf.gz || { echo '$(FONT_DIR)/$(FONT).psf.gz is missing: run tools/setup, or say where it is with FONT_DIR=folder' >&2; exit 1; }
+	$(Q)gzip -dc $(FONT_DIR)/$(FONT).psf.gz >$@
 
 $(B)/asm-offsets.inc: tools/asm-offsets.c tools/asm-offsets $(B)/flags
 	$(call say,GEN)

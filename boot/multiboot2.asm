@@ -1,6 +1,7 @@
 ; Multiboot2 header (Multiboot2 specification 2.0, section 3.1): how GRUB recognises the kernel and what it must tell us.
 ;
-; No framebuffer is asked for: nothing here draws yet, and a mode switch costs boot time. GRUB reports whatever is on.
+; A framebuffer is wished for, so that BIOS machines without a serial port show more than GRUB's last words; whatever there is
+; will do (dev/screen.c).
 ; No EFI entry either: GRUB leaves the boot services and enters in 32-bit mode on BIOS and UEFI alike.
 
 MAGIC    equ 0xe85250d6
@@ -19,6 +20,10 @@ request:                        ; tag 1: information wanted
     dd request_end - request
     dd 1, 2, 3, 6, 8, 12, 14, 15 ; command line, loader, modules, memory map, framebuffer, EFI64, ACPI old, new
 request_end:
+
+    align 8, db 0
+    dw 5, OPTIONAL              ; tag 5: framebuffer wanted: width, height, bits
+    dd 20, 1024, 768, 32
 
     align 8, db 0
     dw 6, 0                     ; tag 6: modules at page boundaries

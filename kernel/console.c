@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 
+#include "dev/keyboard.h"
 #include "kernel/cmdline.h"
 #include "kernel/idle.h"
 #include "kernel/serial.h"
@@ -14,7 +15,7 @@
 #define DEBUG_PORT      0xe9u
 #define DEBUG_PORT_ECHO 0xe9u
 
-static bool have_serial;
+static bool have_serial, have_keyboard;
 static u32 failures;
 static bool ended;
 
@@ -35,14 +36,20 @@ void console_init(void)
         log_add_sink(&debug_port_sink);
 }
 
+void console_init_keyboard(void)
+{
+    have_keyboard = keyboard_init();
+}
+
 bool console_can_read(void)
 {
-    return have_serial;
+    return have_serial || have_keyboard;
 }
 
 int console_poll(void)
 {
-    return have_serial ? serial_read() : -1;
+    int c = have_serial ? serial_read() : -1;
+    return c < 0 && have_keyboard ? keyboard_poll() : c;
 }
 
 u8 console_read(void)

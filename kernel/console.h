@@ -1,4 +1,5 @@
-/* The console: the serial port and the emulators' debug port as sinks of the log, and the keyboard behind the serial line. */
+/* The console: the serial port and the emulators' debug port as sinks of the log (the screen is dev/screen.c), and
+ * what is typed, on the keyboard or behind the serial line. */
 #pragma once
 
 #include "lib/types.h"
@@ -7,7 +8,10 @@
  * goes to the log's ring alone. */
 void console_init(void);
 
-/* Whether anybody can type: there is a serial port. */
+/* Boot CPU, once, when waits have a clock: the keyboard. */
+void console_init_keyboard(void);
+
+/* Whether anybody can type: there is a serial port, or a keyboard. */
 bool console_can_read(void);
 /* The next byte that was typed, or -1. Boot CPU, THREAD; does not wait. */
 int console_poll(void);

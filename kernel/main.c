@@ -1,5 +1,6 @@
 /* From boot/ to the prompt: the table of contents of the kernel. */
 #include "bench/bench.h"
+#include "dev/screen.h"
 #include "kernel/acpi.h"
 #include "kernel/clock.h"
 #include "kernel/cmdline.h"
@@ -72,12 +73,14 @@ NORETURN void kmain(const struct boot_info *boot)
     machine_init(boot);           /* what only the boot information knows */
     frame_init(boot);             /* memory that is free */
     kmap_init(boot);              /* the final kernel tables: no identity map, W^X */
+    screen_init(boot);            /* text there, too: what was said before, first */
     page_fault_init();            /* stale entries are explained from here on */
     process_init(boot);           /* the programs among the boot modules; faults of ring 3 */
     acpi_parse(boot, map_firmware_table, &acpi);
     log_notes("ACPI", acpi.notes, acpi.note_count);
     power_init(&acpi);
-    clock_init(&acpi);   /* TSC frequency: waits are in real time from here on */
+    clock_init(&acpi); /* TSC frequency: waits are in real time from here on */
+    console_init_keyboard();
     cpus_prepare(&acpi); /* per-CPU memory, own APIC, messages */
     clock_init_apic_timer();
     timer_init();

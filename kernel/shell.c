@@ -131,7 +131,8 @@ static void complete(struct line_edit *e)
 void shell_run(void)
 {
     if (!console_can_read()) {
-        log_warn("there is no serial port, so nobody can type: the machine stays as it is");
+        log_warn(
+            "there is neither a serial port nor a keyboard, so nobody can type: the machine stays as it is");
         for (;;)
             idle_for_a_tick();
     }

@@ -118,6 +118,19 @@ void log_line(enum log_level l, const char *fmt, ...)
     text_unlock(h);
 }
 
+void log_add_sink_with_past(struct log_sink *s)
+{
+    u64 at = ring_end > RING_SIZE ? ring_end - RING_SIZE : 0;
+    for (bool torn = at > 0; torn && at < ring_end; at++)
+        torn = ring[at % RING_SIZE] != '\n';
+    while (at < ring_end) {
+        u64 start = at % RING_SIZE, n = MIN(ring_end - at, RING_SIZE - start);
+        s->write(ring + start, n);
+        at += n;
+    }
+    log_add_sink(s);
+}
+
 void log_replay(void)
 {
     struct hold h = text_lock();

@@ -18,6 +18,9 @@ struct log_sink {
 };
 void log_add_sink(struct log_sink *s); /* once each, before other CPUs run; s stays registered for ever */
 
+/* The same for a sink that is found later: first it gets what the ring holds, whole lines. While the boot CPU is alone. */
+void log_add_sink_with_past(struct log_sink *s);
+
 /* A line with level and time stamp, to the ring and the sinks. The newline is added. */
 void log_line(enum log_level l, const char *fmt, ...) PRINTF(2, 3);
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)

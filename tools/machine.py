@@ -61,6 +61,9 @@ class Settings:
         self.words = shlex.split(get("ARGS", ""))
         if not self.interactive and not self.debugger and "quit" not in self.words:
             self.words.append("quit")
+        # Nobody sees the screen of these machines, and drawing takes emulated time. ARGS=screen=auto is for who looks.
+        if not any(w.startswith("screen=") for w in self.words):
+            self.words.append("screen=off")
         if self.emulator == "bochs" and (self.firmware == "uefi" or self.cpus != int_or_none(self.smp) or self.extra):
             raise Wrong("EMULATOR=bochs has no FIRMWARE=uefi, no topology in SMP, no QEMU_EXTRA")
         if not os.path.exists(self.kernel):

@@ -1,6 +1,6 @@
 """rooms include only the rooms below them
 
-kernel -> mm -> smp -> apic -> lib, but mm never apic; boot -> lib; bench and tests -> anything, and nobody includes those two but
+kernel -> mm -> smp -> apic -> lib, but mm never apic; kernel -> dev -> mm, lib; boot -> lib; bench and tests -> anything, and nobody includes those two but
 kernel/main.c, where the parts are put together. user includes itself and kernel/abi, which includes nothing of any room. Sources come from `#include "room/file.h"`,
 which has to exist; what the compiler brings along, and stb, may be included with <>.
 """
@@ -16,7 +16,8 @@ ALLOWED = {
     "apic": {"apic", "lib"},
     "smp": {"smp", "apic", "lib"},
     "mm": {"mm", "smp", "lib"},
-    "kernel": {"kernel", "mm", "smp", "apic", "lib"},
+    "dev": {"dev", "mm", "lib"},
+    "kernel": {"kernel", "dev", "mm", "smp", "apic", "lib"},
     "bench": set(ROOMS) - {"user", "tests"},
     "tests": set(ROOMS) - {"user"},
     "user": {"user"},

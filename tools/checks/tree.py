@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 
-ROOMS = ("lib", "boot", "apic", "smp", "mm", "kernel", "bench", "tests", "user")
+ROOMS = ("lib", "boot", "apic", "smp", "mm", "dev", "kernel", "bench", "tests", "user")
 IGNORED = {".git", "build", "__pycache__"}
 TEXT = (".c", ".h", ".asm", ".inc", ".ld", ".md", ".py", ".cfg", ".json", ".yml", ".mk", ".txt")
 
