@@ -1,7 +1,7 @@
 /* Messages between threads of ring 3: 48 bytes, asynchronous, through the same lines and acknowledgements as the kernel's own.
  *
  * The sender reserves room in the receiver's mailbox first (full: SYS_ERR_FULL, nobody waits), then the six words go by value
- * into the line to the receiver's CPU (smp/message.h, MSG_ASYNC; the thread's index travels in the line's tag), or straight
+ * into the line to the receiver's CPU (smp/message.h; the thread's index travels in the line's tag), or straight
  * into the mailbox if it is this CPU. The reservation keeps the receiver's descriptor alive until delivery. */
 #pragma once
 
@@ -21,12 +21,16 @@ struct mailbox *mailbox_init(void *memory);
 /* The calling thread ends: later senders get ERR_ABSENT, threads that wait for its reply are woken. */
 void mailbox_close(struct thread *self);
 
-/* ERR_ABSENT: no such thread; ERR_FULL: no room. THREAD (may wait for the line to that CPU, never for the receiver). */
-err_t mailbox_send(thread_handle_t to, const u64 word[MSG_WORDS]) MUST_CHECK;
-/* The oldest message of the calling thread. ERR_TIMEOUT when the deadline (TSC; 0: at once; ~0: never) has passed. */
-err_t mailbox_receive(struct user_message *out, u64 deadline) MUST_CHECK;
+/* The words of a message are in the registers of the system call that sends it (kernel/mailbox_fast.h:mailbox_words).
+ *
+ * err_t mailbox_send(thread_handle_t to, const struct trap_frame *f), in kernel/mailbox_fast.h: ERR_ABSENT: no such thread; ERR_FULL: no
+ * room. THREAD (may wait for the line to that CPU, never for the receiver). */
+/* bool mailbox_take(struct mailbox *m, struct user_message *out), there too: the calling thread's oldest message, if there is one. */
+/* Waits for one: ERR_OK means to look again. ERR_TIMEOUT when the deadline (TSC; 0: at once; ~0: never) has passed, or the thread is being
+ * killed. */
+err_t mailbox_wait(struct thread *self, u64 deadline) MUST_CHECK;
 /* send, then waits for mailbox_reply by that thread. ERR_ABSENT also if it exits meanwhile; ERR_INVAL: oneself; ERR_TIMEOUT: the
  * caller is being killed. */
-err_t mailbox_call(thread_handle_t to, const u64 word[MSG_WORDS], struct user_message *reply) MUST_CHECK;
+err_t mailbox_call(thread_handle_t to, const struct trap_frame *f, struct user_message *reply) MUST_CHECK;
 /* ERR_ABSENT: that thread does not wait for our reply. */
-err_t mailbox_reply(thread_handle_t to, const u64 word[MSG_WORDS]) MUST_CHECK;
+err_t mailbox_reply(thread_handle_t to, const struct trap_frame *f) MUST_CHECK;

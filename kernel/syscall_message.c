@@ -1,16 +1,6 @@
 /* System calls that carry messages: six words in RSI RDX R10 R8 R9 R12, both ways. */
-#include "kernel/mailbox.h"
+#include "kernel/mailbox_fast.h"
 #include "kernel/syscall.h"
-
-static ALWAYS_INLINE void take_words(const struct trap_frame *f, u64 word[MSG_WORDS])
-{
-    word[0] = f->rsi;
-    word[1] = f->rdx;
-    word[2] = f->r10;
-    word[3] = f->r8;
-    word[4] = f->r9;
-    word[5] = f->r12;
-}
 
 static ALWAYS_INLINE void give_message(struct trap_frame *f, const struct user_message *m)
 {
@@ -31,36 +21,36 @@ static ALWAYS_INLINE bool handle_ok(u64 handle)
 
 s64 sys_send(u64 to, u64 b, u64 c, struct trap_frame *f)
 {
-    u64 word[MSG_WORDS];
     (void)b, (void)c;
     if (!handle_ok(to))
         return -SYS_ERR_ABSENT;
-    take_words(f, word);
-    return syscall_result(mailbox_send((thread_handle_t)to, word));
+    return syscall_result(mailbox_send((thread_handle_t)to, f));
 }
 
 s64 sys_receive(u64 ns, u64 b, u64 c, struct trap_frame *f)
 {
+    struct thread *self = thread_self();
     struct user_message m;
     u64 deadline;
     (void)b, (void)c;
     if (!syscall_deadline(ns, &deadline))
         return -SYS_ERR_RANGE;
-    err_t e = mailbox_receive(&m, deadline);
-    if (likely(e == ERR_OK))
-        give_message(f, &m);
-    return syscall_result(e);
+    while (!mailbox_take(self->mailbox, &m)) {
+        err_t e = mailbox_wait(self, deadline);
+        if (unlikely(e != ERR_OK))
+            return syscall_error(e);
+    }
+    give_message(f, &m);
+    return 0;
 }
 
 s64 sys_call(u64 to, u64 b, u64 c, struct trap_frame *f)
 {
-    u64 word[MSG_WORDS];
     struct user_message reply;
     (void)b, (void)c;
     if (!handle_ok(to))
         return -SYS_ERR_ABSENT;
-    take_words(f, word);
-    err_t e = mailbox_call((thread_handle_t)to, word, &reply);
+    err_t e = mailbox_call((thread_handle_t)to, f, &reply);
     if (likely(e == ERR_OK))
         give_message(f, &reply);
     return syscall_result(e);
@@ -68,10 +58,8 @@ s64 sys_call(u64 to, u64 b, u64 c, struct trap_frame *f)
 
 s64 sys_reply(u64 to, u64 b, u64 c, struct trap_frame *f)
 {
-    u64 word[MSG_WORDS];
     (void)b, (void)c;
     if (!handle_ok(to))
         return -SYS_ERR_ABSENT;
-    take_words(f, word);
-    return syscall_result(mailbox_reply((thread_handle_t)to, word));
+    return syscall_result(mailbox_reply((thread_handle_t)to, f));
 }

@@ -35,16 +35,16 @@ struct thread {
     /* Its own CPU's alone. */
     u64 rsp; /* saved by the switch; offset 0, known to kernel/switch.asm */
     u64 stack_top;
-    struct space *space;     /* what it runs in; NULL: only the kernel half */
-    struct process *process; /* NULL: a kernel thread */
-    void *fpu;               /* XSAVE area (kernel/fpu.c); NULL: a kernel thread */
-    cpu_t fpu_cpu;           /* whose registers still hold its state, if that CPU's fpu_owner agrees */
-    u8 state;                /* enum thread_state; written by its CPU */
-    bool queued;             /* READY, and in its CPU's run queue */
-    bool woken;              /* a wake came while it was not blocked: its next thread_block returns at once */
-    bool expired;            /* its deadline has passed */
-    u64 runtime_tsc;         /* ticks that it has run, up to its last switch */
-    u64 switches;            /* times that it was switched to */
+    struct space *space; /* what it runs in; NULL: only the kernel half */
+    void *fpu;           /* XSAVE area (kernel/fpu.c); NULL: a kernel thread */
+    cpu_t fpu_cpu;       /* whose registers still hold its state, if that CPU's fpu_owner agrees */
+    u8 state;            /* enum thread_state; written by its CPU */
+    bool queued;         /* READY, and in its CPU's run queue */
+    bool woken;          /* a wake came while it was not blocked: its next thread_block returns at once */
+    bool resumable;      /* waits for a message, and nothing else: thread_resume may take it back to ring 3 */
+    bool expired;        /* its deadline has passed */
+    u64 runtime_tsc;     /* ticks that it has run, up to its last switch */
+    u64 switches;        /* times that it was switched to */
 
     /* Others write these too. */
     u32 refs CACHE_ALIGNED; /* holders of the descriptor, and THREAD_WAKING: see kernel/thread_table.c */
@@ -65,7 +65,8 @@ struct thread {
 
     void (*fn)(void *arg) CACHE_ALIGNED; /* kernel threads */
     void *arg;
-    void *user_page; /* ring 3: the frame of mailbox and XSAVE area */
+    struct process *process; /* NULL: a kernel thread */
+    void *user_page;         /* ring 3: the frame of mailbox and XSAVE area */
     char name[THREAD_NAME_MAX];
 };
 _Static_assert(sizeof(struct thread) == 256 && offsetof(struct thread, rsp) == 0,

@@ -4,6 +4,7 @@
 #include "kernel/thread.h"
 #include "kernel/thread_queue.h"
 #include "kernel/thread_sleep.h"
+#include "kernel/trap.h"
 #include "lib/atomic.h"
 
 /* ---- kernel/thread_table.c ---- */
@@ -23,6 +24,37 @@ struct thread_cpu {
     struct thread *wakes CACHE_ALIGNED; /* others push here: kernel/wake_list.h */
 };
 DECLARE_PERCPU(struct thread_cpu, thread_cpu);
+
+/* thread_wake with interrupts off, short for a thread in whose context this CPU idles, while nobody else is ready: it goes on at once.
+ * What else could be wanted of it (its end, its move, the parking of the CPU) finds it running then, and sets user_work. */
+static ALWAYS_INLINE void thread_wake_irqoff(struct thread *t)
+{
+    if (likely(t == thread_self() && t->state == THREAD_BLOCKED && !this_cpu(thread_cpu.ready.first)))
+        t->state = THREAD_RUNNING;
+    else
+        thread_wake(t);
+}
+
+/* Waits for a message that is delivered to kernel/mailbox.c: as thread_block, but if the delivery finds the thread here, it may put
+ * what the system call is to return into the thread's frame, and thread_resume: then this does not return. */
+void thread_block_resumable(void);
+/* Set by a message function: behind the drain the CPU does not go back to where it was interrupted, in idle_wait, but to ring 3 by this
+ * frame of a system call; what the thread had on its stack is forgotten (kernel/trap_entry.asm). */
+DECLARE_PERCPU(struct trap_frame *, thread_resume_frame);
+/* Is t, of this CPU, in thread_block_resumable, with nothing else to be done here? IPI. */
+static ALWAYS_INLINE bool thread_can_resume(const struct thread *t)
+{
+    return t == thread_self() && t->resumable && !this_cpu(thread_cpu.ready.first) &&
+           !this_cpu(percpu_head.user_work);
+}
+static ALWAYS_INLINE struct trap_frame *thread_resume(struct thread *t)
+{
+    struct trap_frame *f = (struct trap_frame *)t->stack_top - 1;
+    t->state = THREAD_RUNNING;
+    t->resumable = false;
+    this_cpu(thread_resume_frame) = f;
+    return f;
+}
 
 /* The boot code that is running becomes thread t, which is the running one. */
 void thread_adopt(struct thread *t);

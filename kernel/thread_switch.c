@@ -272,25 +272,9 @@ bool thread_run_ready(void)
     return true;
 }
 
-/* The caller has blocked and nobody else is ready: the CPU idles in its context, on its stack, so that a thread that is woken soon
- * needs no switch at all. But for the space: who idles only borrows it. */
-static void idle(struct thread *self)
+/* The caller has blocked, and it or somebody else is ready. */
+static NOINLINE void run_next(struct thread *self)
 {
-    u64 since = rdtsc();
-    self->runtime_tsc += since - this_cpu(thread_cpu.switched);
-    if (self->space)
-        space_borrow();
-    do
-        idle_wait();
-    while (self->state == THREAD_BLOCKED && !this_cpu(thread_cpu.ready.first));
-    this_cpu(thread_cpu.switched) = rdtsc();
-}
-
-/* The second half of blocking: until the caller has been woken. */
-static void wait_for_wake(struct thread *self)
-{
-    if (!this_cpu(thread_cpu.ready.first))
-        idle(self);
     if (self->state == THREAD_BLOCKED || self->queued) {
         struct thread *next = thread_queue_pop(this_cpu_ptr(thread_cpu.ready));
         if (next != self) { /* else those before it have been sent elsewhere meanwhile */
@@ -307,6 +291,28 @@ static void wait_for_wake(struct thread *self)
         thread_reschedule();
     else if (self->space)
         space_load(self->space);
+}
+
+/* Until the caller, which has blocked, has been woken. If nobody else is ready, the CPU idles in its context, on its stack, so that a
+ * thread that is woken soon needs no switch at all. But for the space: who idles only borrows it. */
+static ALWAYS_INLINE void wait_for_wake(struct thread *self)
+{
+    if (likely(!this_cpu(thread_cpu.ready.first))) {
+        self->runtime_tsc += rdtsc() - this_cpu(thread_cpu.switched);
+        if (self->space)
+            space_borrow();
+        do
+            idle_wait();
+        while (self->state == THREAD_BLOCKED && !this_cpu(thread_cpu.ready.first));
+        this_cpu(thread_cpu.switched) = rdtsc();
+        /* By thread_wake_irqoff, which has looked at all that run_next would. */
+        if (likely(self->state == THREAD_RUNNING)) {
+            if (likely(self->space))
+                space_return(self->space);
+            return;
+        }
+    }
+    run_next(self);
 }
 
 void thread_clear_queue(void)
@@ -350,22 +356,40 @@ void thread_yield(void)
     irq_enable();
 }
 
-static void block_irqoff(struct thread *self)
+static ALWAYS_INLINE void block(bool resumable)
 {
+    ASSERT_MAY_BLOCK();
+    struct thread *self = thread_self();
+    irq_disable();
     if (self->woken) {
         self->woken = false;
-        return;
+    } else {
+        self->state = THREAD_BLOCKED;
+        self->resumable = resumable;
+        wait_for_wake(self);
+        self->resumable = false;
     }
-    self->state = THREAD_BLOCKED;
-    wait_for_wake(self);
+    irq_enable();
 }
 
 void thread_block(void)
 {
-    ASSERT_MAY_BLOCK();
-    irq_disable();
-    block_irqoff(thread_self());
-    irq_enable();
+    block(false);
+}
+
+void thread_block_resumable(void)
+{
+    block(true);
+}
+
+PERCPU(struct trap_frame *, thread_resume_frame);
+void thread_resumed(void); /* called by kernel/trap_entry.asm */
+
+/* On the thread's own stack, which is empty but for its frame; interrupts off. */
+void thread_resumed(void)
+{
+    this_cpu(thread_cpu.switched) = rdtsc();
+    space_return(thread_self()->space);
 }
 
 static void wake_sleepers(void);
@@ -415,6 +439,7 @@ err_t thread_block_until(u64 deadline)
             set_sleep_timer();
         self->state = THREAD_BLOCKED;
         wait_for_wake(self);
+        end_sleep(self); /* thread_wake_irqoff leaves that to us */
     }
     bool expired = self->expired;
     irq_enable();

@@ -56,6 +56,8 @@ void space_load(struct space *s);
 /* The CPU goes on with a thread that has no user half: it keeps the root, so that coming back is cheap, but is not told of leaf
  * changes until space_load(the same space) has caught it up. Nothing may touch user memory meanwhile. Same contexts. */
 void space_borrow(void);
+/* space_load, short for a CPU that has only borrowed s; interrupts off. */
+void space_return(struct space *s);
 /* Whose root this CPU has; NULL if the kernel's. It may only be borrowed. */
 struct space *space_loaded(void);
 /* Gives a borrowed root up for the kernel's: for mm/respond.c and mm/ticket.c. Interrupts off; THREAD or IPI. */

@@ -79,6 +79,14 @@ static ALWAYS_INLINE void write_root(const struct space *s, u64 cr3)
     cr3_write(cr3);
 }
 
+void space_return(struct space *s)
+{
+    if (likely(s == this_cpu(tlb_borrowed)))
+        come_back(s, cpu_self());
+    else
+        space_load(s);
+}
+
 static void load_kernel_root(void)
 {
     write_root(NULL, features.pcid ? pcid_kernel_cr3(kernel_pt.root.v) : kernel_pt.root.v);

@@ -1,5 +1,6 @@
 #include "tests/ring3.h"
 
+#include "kernel/fpu.h"
 #include "kernel/gdt.h"
 #include "kernel/thread.h"
 #include "lib/context.h"
@@ -108,6 +109,7 @@ void ring3_run(struct ring3 *r, struct trap_frame *f)
     *start = *f;
     irq_disable();
     become(t, r->stack_top, r->space);
+    this_cpu(fpu_owner) = NULL; /* whose registers are about to be used */
     ring3_go(start, &run.rsp);
     irq_disable();
     become(t, stack_before, space_before);

@@ -12,7 +12,17 @@
 #define WORKLOAD_SAMPLES 4096u
 #define WORKLOAD_TEXT    160u
 
-#define WORKLOAD_LINE    __attribute__((aligned(64))) /* a cache line to itself */
+/* What the program `courier` times, between its first thread and a second one. */
+enum workload_mail {
+    WORKLOAD_MAIL_NULL, /* a system call that does nothing */
+    WORKLOAD_MAIL_SEND, /* a message to a thread that waits on the next CPU: from its sending to the first instruction there */
+    WORKLOAD_MAIL_CALL,      /* a call and its reply, the other thread on the next CPU */
+    WORKLOAD_MAIL_CALL_HERE, /* the same, the other thread on this CPU */
+    WORKLOAD_MAIL_YIELD,     /* to the other thread of this CPU and back */
+    WORKLOAD_MAILS,
+};
+
+#define WORKLOAD_LINE __attribute__((aligned(64))) /* a cache line to itself */
 
 /* What the program `initiator` times. */
 enum workload_op { WORKLOAD_NULL, WORKLOAD_DISCARD, WORKLOAD_UNMAP, WORKLOAD_PROTECT, WORKLOAD_OPS };
@@ -37,7 +47,7 @@ struct workload {
     uint64_t rounds_before; /* what `round` is when the threads are started: not one to serve */
     uint64_t threads;       /* beside the first */
     uint64_t count;         /* rounds to run */
-    uint64_t op;            /* enum workload_op */
+    uint64_t op;            /* enum workload_op; courier: enum workload_mail */
 
     /* Raised by the initiator, in the kernel or in ring 3, when all of the range is mapped: touch it once. */
     uint64_t round WORKLOAD_LINE;
