@@ -265,5 +265,12 @@ static void cmd_bench(int argc, char **argv)
     }
     bench_run(argv[1]);
 }
-COMMAND(bench, "bench [default|NAME[,NAME...]]",
-        "run benchmarks; axes: set pages=, cpus=, op=, policy=", cmd_bench);
+static void bench_words(void (*offer)(void *arg, const char *word), void *arg)
+{
+    offer(arg, "default");
+    offer(arg, "all");
+    TABLE_FOREACH (bench, struct bench_entry, e)
+        offer(arg, e->name);
+}
+COMMAND_WITH_WORDS(bench, "bench [default|all|NAME[,NAME...]]",
+                   "run benchmarks; axes: set pages=, cpus=, op=, policy=", cmd_bench, bench_words);

@@ -71,7 +71,14 @@ static void cmd_stat(int argc, char **argv)
             print("%-32s %20llu  %s\n", c->name, (unsigned long long)counter_sum(c), c->meaning);
     }
 }
-COMMAND(stat, "stat [NAME|json]", "counters: sums, one CPU by CPU, or all as records", cmd_stat);
+static void stat_words(void (*offer)(void *arg, const char *word), void *arg)
+{
+    offer(arg, "json");
+    TABLE_FOREACH (counter, struct counter, c)
+        offer(arg, c->name);
+}
+COMMAND_WITH_WORDS(stat, "stat [NAME|json]", "counters: sums, one CPU by CPU, or all as records", cmd_stat,
+                   stat_words);
 
 static void cmd_cpus(int argc, char **argv)
 {

@@ -155,4 +155,12 @@ static void cmd_cost(int argc, char **argv)
     if (allowed)
         print("There is no cost model \"%s\". There are: %s\n", argv[1], allowed);
 }
-COMMAND(cost, "cost [NAME|none|measure]", "the cost models, choose one, or measure this machine", cmd_cost);
+static void words(void (*offer)(void *arg, const char *word), void *arg)
+{
+    offer(arg, "none");
+    offer(arg, "measure");
+    TABLE_FOREACH (cost_profile, struct cost_profile, p)
+        offer(arg, p->name);
+}
+COMMAND_WITH_WORDS(cost, "cost [NAME|none|measure]", "the cost models, choose one, or measure this machine",
+                   cmd_cost, words);

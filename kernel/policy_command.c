@@ -23,4 +23,10 @@ static void cmd_policy(int argc, char **argv)
     else
         list();
 }
-COMMAND(policy, "policy [NAME]", "the shootdown policies, or choose one", cmd_policy);
+static void words(void (*offer)(void *arg, const char *word), void *arg)
+{
+    TABLE_FOREACH (policy, struct shootdown_policy, p)
+        if (shootdown_policy_usable(p))
+            offer(arg, p->name);
+}
+COMMAND_WITH_WORDS(policy, "policy [NAME]", "the shootdown policies, or choose one", cmd_policy, words);

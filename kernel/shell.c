@@ -91,9 +91,17 @@ static void offer(struct choice *c, const char *name)
     c->common = same;
 }
 
-static void offer_all(struct choice *c, bool settings)
+static void offer_word(void *arg, const char *word)
 {
-    if (settings) {
+    offer(arg, word);
+}
+
+/* `of`: the command whose words are wanted; NULL: the commands themselves, or the settings. */
+static void offer_all(struct choice *c, const struct command *of, bool settings)
+{
+    if (of) {
+        of->words(offer_word, c);
+    } else if (settings) {
         TABLE_FOREACH (param, struct param, p)
             offer(c, p->key);
     } else {
@@ -102,17 +110,30 @@ static void offer_all(struct choice *c, bool settings)
     }
 }
 
-/* Completes the word that ends at the cursor: a command at the start of the line and after `help`, a setting after `set`. */
+/* The command that the line begins with, if it has words to offer for what stands behind it at `start`. */
+static const struct command *command_before(const struct line_edit *e, u32 start)
+{
+    TABLE_FOREACH (command, struct command, it) {
+        size_t n = strlen(it->name);
+        if (it->words && n < start && strncmp(e->text, it->name, n) == 0 && e->text[n] == ' ')
+            return it;
+    }
+    return NULL;
+}
+
+/* Completes the word that ends at the cursor: a command at the start of the line and after `help`, a setting after `set`, and
+ * what a command itself offers. */
 static void complete(struct line_edit *e)
 {
     u32 start = e->cursor;
     while (start && e->text[start - 1] != ' ')
         start--;
     bool settings = strncmp(e->text, "set ", 4) == 0 && start == 4;
-    if (start != 0 && !settings && !(strncmp(e->text, "help ", 5) == 0 && start == 5))
+    const struct command *of = command_before(e, start);
+    if (start != 0 && !settings && !of && !(strncmp(e->text, "help ", 5) == 0 && start == 5))
         return;
     struct choice c = {.beginning = e->text + start, .length = e->cursor - start};
-    offer_all(&c, settings);
+    offer_all(&c, of, settings);
     if (c.matches == 0)
         return;
     if (c.common > c.length) {
@@ -120,7 +141,7 @@ static void complete(struct line_edit *e)
     } else if (c.matches > 1) {
         c = (struct choice){.beginning = c.beginning, .length = c.length, .list = true};
         print("\n");
-        offer_all(&c, settings);
+        offer_all(&c, of, settings);
         print("\n");
         line_edit_redraw(e);
     }

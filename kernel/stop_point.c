@@ -28,6 +28,8 @@ struct stop_cells {
 };
 static PERCPU(struct stop_cells, stop_cells);
 
+void (*stop_observer)(enum stop_point p);
+
 static char why[96];
 
 void stop_point_reached(u32 point); /* called by stop_point.asm */
@@ -105,6 +107,9 @@ void stop_point_reached(u32 point)
 {
     enum stop_point p = (enum stop_point)point;
     struct stop_cell *c = &this_cpu_ptr(stop_cells)->at[p];
+    void (*observer)(enum stop_point p) = atomic_load_relaxed(&stop_observer);
+    if (observer)
+        observer(p);
     /* orders: the reading of what belongs to it; pairs with: kernel/stop_point.c:stop_call (release); else: an argument of
      * before. */
     void (*fn)(void *arg) = atomic_load_acquire(&c->fn);

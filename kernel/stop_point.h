@@ -39,5 +39,8 @@ void stop_order(enum stop_point first, cpu_t first_cpu, enum stop_point then, cp
 /* How often the CPU has gone past the point since stop_begin. */
 u64 stop_passes(enum stop_point p, cpu_t cpu);
 
+/* Called first of all at every point, whatever a test has set; NULL: nobody. For the trace (kernel/trace.h). */
+extern void (*stop_observer)(enum stop_point p);
+
 const char *stop_name(enum stop_point p);
 const char *stop_what(enum stop_point p);
