@@ -147,6 +147,15 @@ static void dismiss_borrowers(struct space *s)
     wait_left(s, &s->loaded, "the CPUs that borrow a dying space to give it up");
 }
 
+/* The unmap may have been put off, and its ticket be on the space's list, while a CPU that has just left gives the memory
+ * back: an operation on the range waits for that. */
+static void wait_released(struct space *s)
+{
+    struct tlb_ticket t;
+    ticket_open_adding(&t, s, USER_START, USER_END);
+    ticket_close(&t, TLB_NONE, NULL);
+}
+
 void space_destroy(struct space *s)
 {
     ASSERT(s != &kernel_space, "the kernel's space stays");
@@ -158,6 +167,7 @@ void space_destroy(struct space *s)
     ASSERT(e == ERR_OK, "unmapping whole pages allocates nothing");
     if (!cpumask_empty(&s->loaded))
         dismiss_borrowers(s);
+    wait_released(s);
     pt_destroy_user(&s->pt);
     isolation_destroy(s);
     frame_free(s->pt.root);
