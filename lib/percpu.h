@@ -16,7 +16,9 @@
 
 #ifdef VOLLEY_HOST
 
+#ifndef HOST_CPUS
 #define HOST_CPUS 16
+#endif
 cpu_t host_cpu(void);
 #define PERCPU(type, name)         type name[HOST_CPUS]
 #define DECLARE_PERCPU(type, name) extern type name[HOST_CPUS]

@@ -70,6 +70,7 @@ void explore_init(void);
 struct sim_config {
     const char *name;
     bool pcid, invpcid, global;
+    bool full; /* for main.c */
 };
 bool sim_set_up(const char *policy, const struct sim_config *config); /* kernel.c */
 bool explore_setup(const struct sim_scenario *s, const char *policy, const struct sim_config *config);

@@ -127,6 +127,7 @@ void frame_free(paddr_t p)
     if (sim_tracing)
         sim_trace(sim.now, "  (frame %llx has a new owner)", (unsigned long long)p.v);
     sim_table_gone(p.v);
+    sim_ghost_forget(p.v);
     f->state = FRAME_FREE;
     for (u32 i = 0; i < 1u << f->order; i++)
         frames[n + i].generation++;

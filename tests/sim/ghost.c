@@ -90,11 +90,12 @@ void sim_ghost_promise(struct space *s, vaddr_t start, vaddr_t end)
             keep_current(&watches[i]);
 }
 
-void sim_ghost_forget(struct space *s)
+/* The root table of a space is given back: the space is dead. */
+void sim_ghost_forget(u64 root)
 {
     u32 kept = 0;
     for (u32 i = 0; i < watch_count; i++)
-        if (watches[i].space != s)
+        if (watches[i].root != root)
             watches[kept++] = watches[i];
     watch_count = kept;
 }
@@ -153,6 +154,12 @@ static struct watch *find(struct space *s, vaddr_t va)
     sim_fail("page %llx is used, but not watched", (unsigned long long)va);
 }
 
+/* Allowed, and nobody is changing it. */
+static bool must_succeed(const struct watch *w, enum sim_access how)
+{
+    return w->now.present && w->count == 1 && (w->now.rights & right_for(how));
+}
+
 bool sim_touch(struct space *s, vaddr_t va, enum sim_access how, const char *who)
 {
     struct sim_cpu *c = &sim_cpus[sim.now];
@@ -161,7 +168,7 @@ bool sim_touch(struct space *s, vaddr_t va, enum sim_access how, const char *who
     sim_translations(c, va, judge, &t);
     if (!t.found || t.lacking) {
         bool user = s != &kernel_space, was_on = c->irq_on;
-        bool must = t.watch->now.present && t.watch->count == 1 && (t.watch->now.rights & right_for(how));
+        bool must = must_succeed(t.watch, how);
         u64 root = c->cr3 & ~0xfffull;
         if (must && !t.found)
             sim_fail("%s at %llx by %s on CPU %u faults, although the page is mapped: root %llx is loaded",
@@ -174,6 +181,8 @@ bool sim_touch(struct space *s, vaddr_t va, enum sim_access how, const char *who
         c->irq_on = was_on;
         t.found = t.lacking = 0;
         sim_translations(c, va, judge, &t);
+        if (!must_succeed(t.watch, how))
+            return t.found != t.lacking; /* it has changed again meanwhile */
         if (!stale_entry || t.lacking)
             sim_fail("%s at %llx on CPU %u faults on a stale entry, and goes on faulting", access_names[how],
                      (unsigned long long)va, sim.now);

@@ -7,6 +7,7 @@
 #include "lib/features.h"
 #include "lib/log.h"
 #include "lib/param.h"
+#include "lib/stop_point.h"
 #include "mm/kmap.h"
 #include "smp/message.h"
 
@@ -25,6 +26,16 @@ u32 sim_space_count;
 void apic_send_nmi(apic_id_t dest)
 {
     x2apic_icr_write(dest, ICR_NMI | ICR_ASSERT);
+}
+
+/* Stop points name the steps of a shootdown; here they are lines of the timeline. */
+void host_stop_point(enum stop_point p)
+{
+#define NAME(id, name, what) [id] = name,
+    static const char *const names[] = {STOP_POINTS_LIST(NAME)};
+#undef NAME
+    if (sim_tracing)
+        sim_trace(sim.now, "-- %s", names[p]);
 }
 
 void log_line(enum log_level l, const char *fmt, ...)
@@ -108,7 +119,8 @@ static void boot(u32 cpus)
     msg_init(phys_to_virt(first));
     space_init();
     for (cpu_t c = 0; c < cpus; c++)
-        sim_on(c, sim_cpu_joins);
+        if (!(explorer->scenario->late_cpus >> c & 1))
+            sim_on(c, sim_cpu_joins);
 }
 
 void sim_cpu_joins(void)
@@ -156,6 +168,20 @@ bool sim_set_up(const char *policy, const struct sim_config *config)
     return explore_guard(set_up);
 }
 
+void sim_check_quiet(void)
+{
+    for (cpu_t c = 0; c < sim.cpus; c++) {
+        if (per_cpu(tlb_pending, c) || per_cpu(tlb_switching, c))
+            sim_fail("CPU %u is left with its NMI gate closed: %u flushes pending", c,
+                     per_cpu(tlb_pending, c));
+        for (cpu_t from = 0; from < sim.cpus; from++) {
+            const struct msg_slot *s = &msg_inbox[c]->slot[from];
+            if (s->posted - s->acked == 1)
+                sim_fail("the line from CPU %u to CPU %u is left busy", from, c);
+        }
+    }
+}
+
 /* ---- for scenarios ---- */
 
 struct space *sim_space(void)
@@ -166,6 +192,18 @@ struct space *sim_space(void)
     if (sim_space_count < SIM_SPACES_MAX)
         sim_spaces[sim_space_count++] = s;
     return s;
+}
+
+static struct space *to_load;
+static void load_it(void)
+{
+    sim_load_space(to_load);
+}
+
+void sim_run_in(cpu_t c, struct space *s)
+{
+    to_load = s;
+    sim_on(c, load_it);
 }
 
 void sim_load_space(struct space *s)
@@ -232,7 +270,6 @@ void sim_remap(struct space *s, vaddr_t va, u32 prot)
 void sim_destroy(struct space *s)
 {
     sim_trace(sim.now, "destroy");
-    sim_ghost_forget(s);
     for (u32 i = 0; i < sim_space_count; i++)
         if (sim_spaces[i] == s)
             sim_spaces[i] = sim_spaces[--sim_space_count];

@@ -135,10 +135,11 @@ u32 sim_frames_in_use(void);
 #define SIM_SPACES_MAX 8u
 extern struct space *sim_spaces[SIM_SPACES_MAX]; /* for names only */
 extern u32 sim_space_count;
-void sim_cpu_joins(void); /* a CPU that comes up */
+void sim_check_quiet(void); /* after a run: nothing may be left half done */
+void sim_cpu_joins(void);   /* a CPU that comes up */
 
 /* ---- ghost.c: what a program may still see ---- */
-void sim_ghost_forget(struct space *s);
+void sim_ghost_forget(u64 root);
 void sim_watch(struct space *s, vaddr_t va); /* one page; kernel addresses with &kernel_space */
 u32 sim_watch_count(void);
 vaddr_t sim_watch_address(u32 i, u64 *root);

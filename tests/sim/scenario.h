@@ -1,7 +1,7 @@
 /* Scenarios of the simulated machine: one file, one SCENARIO, nothing else to change.
  *
  *   static struct space *s;
- *   static void setup(void) { s = sim_space(); sim_map(s, VA, 1, PT_WRITE); sim_on(1, load); }
+ *   static void setup(void) { s = sim_space(); sim_map(s, SIM_VA, 1, PT_USER | PT_WRITE); sim_run_in(1, s); }
  *   static void initiator(void) { sim_unmap(s, VA, 1); }
  *   static void user(void) { sim_use(VA, SIM_READ); sim_use(VA, SIM_WRITE); }
  *   SCENARIO(unmap_one, "a page is taken away from a thread that uses it", .cpus = 2, .setup = setup,
@@ -29,10 +29,12 @@ struct sim_scenario {
     void (*nmi)(void); /* the NMI handler's own work, after the messages; with nmi_budget */
     u32 nmi_budget;    /* NMIs from outside that may come to nmi_target at any step */
     cpu_t nmi_target;
+    u32 late_cpus;   /* a mask: these are not online when the bodies begin */
     bool control;    /* unsafe_nowait must fail here */
     bool needs_pcid; /* run only in configurations with PCIDs */
     bool one_policy; /* the policy does not matter */
-    u32 bound;       /* deviations tried exhaustively; 0: the usual number */
+    u32 bound;       /* deviations tried exhaustively, if more than usual */
+    bool slow;       /* its runs are long: one deviation less */
 };
 TABLE_DECLARE(sim_scenario, struct sim_scenario);
 #define SCENARIO(ident, what_, ...)                                                                          \
@@ -44,6 +46,7 @@ TABLE_DECLARE(sim_scenario, struct sim_scenario);
 /* ---- for setup ---- */
 void sim_on(cpu_t c, void (*fn)(void)); /* runs fn as CPU c */
 struct space *sim_space(void);
+void sim_run_in(cpu_t c, struct space *s); /* CPU c has s loaded, and its thread uses it */
 
 /* ---- the calls of the kernel under test, with what they promise ---- */
 void sim_load_space(struct space *s); /* the thread on this CPU now runs in s (NULL: in no user half) */

@@ -2,19 +2,14 @@
 
 static struct space *s;
 
-static void load(void)
-{
-    sim_load_space(s);
-}
-
 /* Two pages in a page table of their own, and one under another. */
 static void setup(void)
 {
     s = sim_space();
     sim_map(s, SIM_VA, 2, PT_USER | PT_WRITE);
     sim_map(s, SIM_VA + 4 * MIB, 1, PT_USER | PT_WRITE);
-    sim_on(0, load);
-    sim_on(1, load);
+    sim_run_in(0, s);
+    sim_run_in(1, s);
 }
 
 static void initiator(void)

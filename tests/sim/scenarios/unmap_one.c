@@ -2,17 +2,12 @@
 
 static struct space *s;
 
-static void load(void)
-{
-    sim_load_space(s);
-}
-
 static void setup(void)
 {
     s = sim_space();
     sim_map(s, SIM_VA, 2, PT_USER | PT_WRITE);
-    sim_on(0, load);
-    sim_on(1, load);
+    sim_run_in(0, s);
+    sim_run_in(1, s);
 }
 
 static void initiator(void)
