@@ -22,8 +22,7 @@ static ALWAYS_INLINE void send(struct tlb_ticket *t, const cpumask_t *to, const 
             tlb_flush_all_by_word(c);
     }
     STOP_POINT(STOP_POSTED);
-    if (patch_enabled(PATCH_TIMES))
-        t->times.t[TLB_T_POSTED] = rdtsc_ordered();
+    shootdown_posted(t);
 }
 
 void shootdown_send(struct tlb_ticket *t, enum tlb_level ack)
@@ -34,6 +33,11 @@ void shootdown_send(struct tlb_ticket *t, enum tlb_level ack)
     m.tag = 0;
     tlb_request_pack(&t->request, ack, m.word);
     send(t, &t->must, &m);
+}
+
+void shootdown_send_to(struct tlb_ticket *t, const cpumask_t *to, enum tlb_level ack)
+{
+    shootdown_send_kind(t, to, tlb_flush_message, ack, 0, 0);
 }
 
 void shootdown_send_kind(struct tlb_ticket *t, const cpumask_t *to, const struct msg_kind *kind,

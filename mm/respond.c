@@ -231,6 +231,15 @@ static void serve_word(void)
 }
 DOORBELL_HOOK(tlb_word_hook, serve_word);
 
+/* Policies that keep words of their own. */
+static void serve_policies(void)
+{
+    TABLE_FOREACH (policy, struct shootdown_policy, p)
+        if (p->enter)
+            p->enter();
+}
+DOORBELL_HOOK(tlb_policy_hook, serve_policies);
+
 bool nmi_user_access_ok(void)
 {
     return this_cpu(tlb_pending) == 0 && !this_cpu(tlb_switching) && this_cpu(tlb_loaded) != NULL;

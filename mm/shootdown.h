@@ -7,8 +7,10 @@
 #pragma once
 
 #include "lib/cpumask.h"
+#include "lib/patch.h"
 #include "lib/spinlock.h"
 #include "lib/table.h"
+#include "lib/x86/cpu.h"
 #include "mm/pt.h"
 #include "smp/message.h"
 
@@ -148,9 +150,17 @@ void shootdown_settle(struct space *s, u64 wait_us);
 /* Sends the request to all of t->must; each acknowledges at `ack`: TLB_ENTERED, or TLB_FLUSHED (after whatever flush the
  * request asks for). A CPU whose line is full is told by its flush-everything word and a bare doorbell instead. */
 void shootdown_send(struct tlb_ticket *t, enum tlb_level ack);
-/* The same to some CPUs, by a kind of the policy's own, which calls tlb_respond (mm/respond.h) and has two more words. */
+/* The same to some CPUs only. */
+void shootdown_send_to(struct tlb_ticket *t, const cpumask_t *to, enum tlb_level ack);
+/* The same by a kind of the policy's own, which calls tlb_respond (mm/respond.h) and has two more words. */
 void shootdown_send_kind(struct tlb_ticket *t, const cpumask_t *to, const struct msg_kind *kind,
                          enum tlb_level ack, u64 word4, u64 word5);
+/* Takes the time stamp of "every doorbell rung"; the above do it themselves. */
+static ALWAYS_INLINE void shootdown_posted(struct tlb_ticket *t)
+{
+    if (patch_enabled(PATCH_TIMES))
+        t->times.t[TLB_T_POSTED] = rdtsc_ordered();
+}
 /* Flushes this CPU by the same generation rule as a target; idempotent. THREAD: turns interrupts off and on. */
 void shootdown_flush_here(struct tlb_ticket *t);
 /* ---- for mm/space.c: one ticket from begin to end (mm/ticket.c) ---- */
