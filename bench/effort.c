@@ -1,13 +1,13 @@
 #include "bench/effort.h"
 
 #include "bench/bench.h"
-#include "kernel/topology.h"
 #include "lib/counter.h"
 #include "lib/features.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "lib/x86/cpu.h"
 #include "smp/cpus.h"
+#include "smp/topology.h"
 
 /* In the order of the record. A kernel that lacks one of them leaves it out. */
 static const char *const names[] = {"shootdowns",    "shootdown_routed", "tlb_flush_pages", "tlb_flush_space",

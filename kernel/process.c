@@ -1,6 +1,5 @@
 /* The table of processes, and their beginning and end. */
 #include "kernel/process_internal.h"
-#include "kernel/topology.h"
 #include "kernel/user_fault.h"
 #include "lib/assert.h"
 #include "lib/context.h"
@@ -9,6 +8,7 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/layout.h"
+#include "smp/topology.h"
 
 COUNTER(processes_created, "processes that were created, copies too");
 

@@ -3,6 +3,7 @@
 
 #include "lib/assert.h"
 #include "lib/wait.h"
+#include "mm/shootdown.h"
 #include "smp/cpus.h"
 
 static syscall_fn *const calls[SYS_CALLS] = {
@@ -41,6 +42,7 @@ void syscall_dispatch(struct trap_frame *f)
         f->rax = (u64)-SYS_ERR_NOSYS;
         return;
     }
+    shootdown_user_close();
     irq_enable();
     f->rax = (u64)calls[number](f->rdi, f->rsi, f->rdx, f);
     irq_disable();

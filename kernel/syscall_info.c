@@ -2,13 +2,13 @@
 #include "kernel/clock.h"
 #include "kernel/process.h"
 #include "kernel/syscall.h"
-#include "kernel/topology.h"
 #include "lib/counter.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "lib/wait.h"
 #include "mm/shootdown.h"
 #include "smp/cpus.h"
+#include "smp/topology.h"
 
 s64 sys_null(u64 a, u64 b, u64 c, struct trap_frame *f)
 {

@@ -471,6 +471,8 @@ void user_return_work(void)
     u32 work;
     while ((work = this_cpu(percpu_head.user_work)) != 0) {
         this_cpu(percpu_head.user_work) = 0;
+        if (work & USER_WORK_TLB)
+            shootdown_user_return();
         if (work & USER_WORK_KILLED) {
             irq_enable();
             process_thread_exit(STATUS_KILLED);
@@ -480,4 +482,5 @@ void user_return_work(void)
             yield_irqoff();
         }
     }
+    shootdown_user_close();
 }

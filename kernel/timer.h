@@ -6,10 +6,11 @@
 #include "lib/types.h"
 
 enum timer_use {
-    TIMER_ONESHOT, /* timer_oneshot_us */
-    TIMER_SLEEP,   /* the sleep queue's earliest deadline */
-    TIMER_SLICE,   /* the end of the running thread's slice */
-    TIMER_PROFILE, /* kernel/profile.c */
+    TIMER_ONESHOT,   /* timer_oneshot_us */
+    TIMER_SLEEP,     /* the sleep queue's earliest deadline */
+    TIMER_SLICE,     /* the end of the running thread's slice */
+    TIMER_SHOOTDOWN, /* mm's deferred tickets */
+    TIMER_PROFILE,   /* kernel/profile.c */
     TIMER_USES,
 };
 

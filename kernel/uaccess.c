@@ -18,7 +18,11 @@ static err_t copy(void *to, const void *from, vaddr_t user, size_t bytes)
     ASSERT(space_loaded() != NULL, "a copy to or from ring 3 needs its space");
     if (!user_range_ok(user, bytes))
         return ERR_FAULT;
-    return likely(uaccess_copy(to, from, bytes) == 0) ? ERR_OK : ERR_FAULT;
+    bool was_closed = shootdown_user_open();
+    u64 vector = uaccess_copy(to, from, bytes);
+    if (was_closed)
+        shootdown_user_close();
+    return likely(vector == 0) ? ERR_OK : ERR_FAULT;
 }
 
 err_t copy_from_user(void *to, vaddr_t from, size_t bytes)

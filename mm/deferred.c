@@ -146,24 +146,45 @@ static void add_behind(struct place *p, const struct space *s, cpumask_t *who)
     atomic_store_release(&p->state, PLACE_DEFERRED);
 }
 
+static void pull_from(struct places *of, const struct space *s, cpumask_t *behind)
+{
+    if (atomic_load_relaxed(&of->deferred))
+        for (u32 i = 0; i < PLACES; i++)
+            add_behind(&of->at[i], s, behind);
+}
+
+static void pull(cpumask_t *behind)
+{
+    if (cpumask_test(behind, cpu_self())) {
+        cpumask_unset(behind, cpu_self());
+        tlb_flush_all_here();
+    }
+    CPUMASK_FOREACH (c, behind)
+        ticket_pull(c);
+}
+
 void deferred_pull(const struct space *s)
 {
     cpumask_t behind;
     cpumask_clear(&behind);
     preempt_disable();
-    for (cpu_t c = 0; c < cpu_count(); c++) {
-        struct places *of = &per_cpu(deferred_places, c);
-        if (atomic_load_relaxed(&of->deferred))
-            for (u32 i = 0; i < PLACES; i++)
-                add_behind(&of->at[i], s, &behind);
-    }
-    if (cpumask_test(&behind, cpu_self())) {
-        cpumask_unset(&behind, cpu_self());
-        tlb_flush_all_here();
-    }
-    CPUMASK_FOREACH (c, &behind)
-        ticket_pull(c);
+    for (cpu_t c = 0; c < cpu_count(); c++)
+        pull_from(&per_cpu(deferred_places, c), s, &behind);
+    pull(&behind);
     preempt_enable();
+}
+
+bool deferred_here(void)
+{
+    return atomic_load_relaxed(&this_cpu_ptr(deferred_places)->deferred) != 0;
+}
+
+void deferred_pull_here(void)
+{
+    cpumask_t behind;
+    cpumask_clear(&behind);
+    pull_from(this_cpu_ptr(deferred_places), NULL, &behind);
+    pull(&behind);
 }
 
 static bool is_settled(struct space *s)
@@ -184,6 +205,7 @@ void shootdown_settle(struct space *s, u64 wait_us)
     ASSERT_MAY_WAIT();
     u64 start = rdtsc(), patience = tsc_from_us(wait_us);
     bool pulled = false;
+    shootdown_user_open(); /* those that we wait for may wait for us */
     struct wait w = WAIT("deferred changes to be released", wait_ms(TICKET_LIMIT_MS));
     while (!is_settled(s)) {
         if (!pulled && rdtsc() - start >= patience) {

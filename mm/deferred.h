@@ -23,6 +23,12 @@ u32 deferred_sweep_all(const struct space *s);
 /* Tells every CPU that a deferred ticket of s (NULL: of any space) still waits for to forget everything, now. THREAD. */
 void deferred_pull(const struct space *s);
 
+/* Has this CPU deferred tickets, ready or not? And the same as deferred_pull for its own ones, from the tick. */
+bool deferred_here(void);
+void deferred_pull_here(void);
+/* mm/user_return.c: looks after this CPU's deferred tickets in a while, should nobody do so earlier. THREAD, preemption off. */
+void shootdown_want_tick(void);
+
 /* For a policy that counts completions: says in the ticket's place that so many CPUs are to call deferred_complete with the
  * returned serial. Before deferred_publish. */
 u64 deferred_count(struct tlb_ticket *t, u32 cpus);

@@ -13,15 +13,19 @@ COUNTER(shootdown_line_full, "targets told by the flush-everything word, because
 
 u32 shootdown_ceiling = SHOOTDOWN_CEILING_DEFAULT;
 
+COLD void shootdown_tell_by_word(cpu_t cpu)
+{
+    counter_inc(shootdown_line_full);
+    tlb_flush_all_by_word(cpu);
+}
+
 static ALWAYS_INLINE void send(struct tlb_ticket *t, const cpumask_t *to, const struct msg *m)
 {
     msg_post_mask(to, m, &t->by_word);
     if (unlikely(!cpumask_empty(&t->by_word))) {
-        counter_add(shootdown_line_full, cpumask_count(&t->by_word));
         CPUMASK_FOREACH (c, &t->by_word)
-            tlb_flush_all_by_word(c);
+            shootdown_tell_by_word(c);
     }
-    STOP_POINT(STOP_POSTED);
     shootdown_posted(t);
 }
 

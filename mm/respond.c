@@ -215,6 +215,30 @@ void tlb_flush_all_here(void)
     irq_restore(was_on);
 }
 
+void tlb_catch_up_loaded(void)
+{
+    struct space *s = this_cpu(tlb_loaded);
+    if (!s)
+        return;
+    struct tlb_cpu *me = &s->cpu[cpu_self()];
+    /* orders: this read before the flush; pairs with: mm/ticket.c:ticket_close (LOCKed increment); else: a change made after
+     * the flush would be published as forgotten. */
+    tlb_gen_t now = atomic_load_acquire(&s->gen);
+    if (me->flushed >= now && me->walkers >= now)
+        return;
+    this_cpu(tlb_pending)++;
+    compiler_barrier();
+    tlb_flush_space_local();
+    tlb_publish_all(me, now);
+    compiler_barrier();
+    this_cpu(tlb_pending)--;
+}
+
+void tlb_publish_entered(struct space *s, tlb_gen_t gen)
+{
+    publish(&s->cpu[cpu_self()].entered, gen);
+}
+
 /* Whenever a bare doorbell was rung: usually two loads and a branch. */
 static void serve_word(void)
 {

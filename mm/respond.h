@@ -54,6 +54,11 @@ void tlb_respond_flush(const struct tlb_request *r);
  * called when ENTERED has been published, before the flush. Interrupts off. */
 void tlb_flush_everything(void (*entered)(void));
 
+/* Whatever has changed in the space that this CPU runs in, it forgets now: a flush of all of it, or nothing. Interrupts off. */
+void tlb_catch_up_loaded(void);
+/* This CPU, which runs in s, is in the handler for gen. Interrupts off. */
+void tlb_publish_entered(struct space *s, tlb_gen_t gen);
+
 /* Forgets everything on this CPU, and publishes that for the kernel's space and the one that it runs in. THREAD or IRQ-OFF. */
 void tlb_flush_all_here(void);
 

@@ -6,9 +6,12 @@
  * docs/shootdown-protocol.md draws the protocol, its fences and the arguments. */
 #pragma once
 
+#include "lib/assert.h"
 #include "lib/cpumask.h"
 #include "lib/patch.h"
+#include "lib/percpu.h"
 #include "lib/spinlock.h"
+#include "lib/stop_point.h"
 #include "lib/table.h"
 #include "lib/x86/cpu.h"
 #include "mm/pt.h"
@@ -105,9 +108,11 @@ struct shootdown_policy {
     void (*post)(struct tlb_ticket *t);
     /* On a target, for policies that keep their own words: a bare doorbell was rung here. IPI context. */
     void (*enter)(void);
-    /* This CPU is about to return to ring 3, and USER_WORK_TLB was set (kernel/thread.h); or it leaves its space; or it
-     * opens a user-access section (shootdown_user_open). Interrupts off. */
+    /* This CPU is about to return to ring 3, and SHOOTDOWN_USER_WORK was set. Called with interrupts off; may turn them on
+     * in between. */
     void (*user_return)(void);
+    /* This CPU is about to return to ring 3, or to touch user memory from the kernel, or to leave its space. Interrupts off. */
+    void (*leave)(void);
     /* The timer's tick. Interrupts off, IPI context. */
     void (*tick)(void);
 };
@@ -119,6 +124,12 @@ TABLE_DECLARE(policy, struct shootdown_policy);
 #define SHOOTDOWN_POLICY(ident, summary_, ...)                                                               \
     TABLE_ENTRY(policy, struct shootdown_policy,                                                             \
                 policy_##ident) = {.name = #ident, .summary = summary_, __VA_ARGS__}
+
+/* Placed by whoever has timers: calls fn on this CPU in so many microseconds, in IPI context, once. Called with interrupts off. */
+struct shootdown_clock {
+    void (*set)(u64 us, void (*fn)(void));
+};
+TABLE_DECLARE(shootdown_clock, struct shootdown_clock);
 
 /* The policy in force: policy= on the command line, `policy` at the prompt; concurrent by default. */
 const struct shootdown_policy *shootdown_policy(void);
@@ -155,9 +166,12 @@ void shootdown_send_to(struct tlb_ticket *t, const cpumask_t *to, enum tlb_level
 /* The same by a kind of the policy's own, which calls tlb_respond (mm/respond.h) and has two more words. */
 void shootdown_send_kind(struct tlb_ticket *t, const cpumask_t *to, const struct msg_kind *kind,
                          enum tlb_level ack, u64 word4, u64 word5);
+/* What they do with a CPU whose line is full, for policies that post by themselves. Any context. */
+void shootdown_tell_by_word(cpu_t cpu);
 /* Takes the time stamp of "every doorbell rung"; the above do it themselves. */
 static ALWAYS_INLINE void shootdown_posted(struct tlb_ticket *t)
 {
+    STOP_POINT(STOP_POSTED);
     if (patch_enabled(PATCH_TIMES))
         t->times.t[TLB_T_POSTED] = rdtsc_ordered();
 }
@@ -179,6 +193,33 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
  * on every CPU that has the space active. THREAD, preemption on. */
 void ticket_wait_earlier(struct space *s, enum tlb_level need);
 
+/* ---- for the ways between ring 3 and the kernel ---- */
+
+/* The bit of percpu_head.user_work that makes a CPU call shootdown_user_return before it returns to ring 3
+ * (kernel/thread.h: USER_WORK_TLB). */
+#define SHOOTDOWN_USER_WORK (1u << 2)
+
+/* Does this CPU touch no user memory before it returns to ring 3, or calls shootdown_user_open? Says no where nobody knows: in
+ * a kernel thread, after each switch. Policies that put a flush off past their handler ask. */
+DECLARE_PERCPU(bool, shootdown_user_closed);
+static ALWAYS_INLINE bool shootdown_user_is_closed(void)
+{
+    return this_cpu(shootdown_user_closed);
+}
+/* From here on it touches none: when ring 3 has entered by a system call, or is about to be returned to. Nothing may have been
+ * left undone (asserted). IRQ-OFF or THREAD. */
+static ALWAYS_INLINE void shootdown_user_close(void);
+/* From here on it may: what was put off is done first. Returns whether it was closed: then, and on the same thread,
+ * shootdown_user_close follows the access. THREAD or IRQ-OFF; also before any wait for other CPUs' flushes. */
+bool shootdown_user_open(void);
+/* The last thing before ring 3, when SHOOTDOWN_USER_WORK was set; the bit has been cleared. On the thread's stack, interrupts
+ * off, and off again on return. */
+void shootdown_user_return(void);
+
+/* Unmaps between these two may share one flush, under a policy that batches. They nest; preemption is off in between. THREAD. */
+void shootdown_batch_begin(void);
+void shootdown_batch_end(void);
+
 /* ---- for NMI and machine-check handlers ---- */
 
 /* May this CPU touch user memory now? False while a flush is pending here, while CR3 is being switched, or when no user
@@ -187,6 +228,12 @@ bool nmi_user_access_ok(void);
 
 /* Flushes pending on the running CPU: raised before the acknowledgement, lowered after the flush. A count: an NMI can nest. */
 DECLARE_PERCPU(u32, tlb_pending);
+
+static ALWAYS_INLINE void shootdown_user_close(void)
+{
+    this_cpu(shootdown_user_closed) = true;
+    DEBUG_ASSERT(this_cpu(tlb_pending) == 0, "ring 3 has run with a flush put off");
+}
 
 /* Times of the last shootdown that this CPU initiated while PATCH_TIMES was on. */
 DECLARE_PERCPU(struct tlb_times, shootdown_times);

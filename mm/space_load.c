@@ -119,6 +119,7 @@ void space_load(struct space *s)
 {
     ASSERT(!context_is_irq() && !context_is_nmi(), "a message function does not change what it interrupted");
     bool was_on = irq_save();
+    shootdown_user_open();
     struct space *old = space_loaded();
     cpu_t self = cpu_self();
 
@@ -147,6 +148,7 @@ void space_borrow(void)
 {
     ASSERT(!context_is_irq() && !context_is_nmi(), "a message function does not change what it interrupted");
     bool was_on = irq_save();
+    shootdown_user_open();
     struct space *s = this_cpu(tlb_loaded);
     if (s) {
         /* First the NMI gate closes, then initiators may stop telling us. The LOCKed clear: our accesses in the space are

@@ -41,6 +41,7 @@ static COLD void open_after_others(struct tlb_ticket *t)
     struct space *s = t->request.space;
     struct wait w = WAIT("an overlapping change of the same space", wait_ms(TICKET_LIMIT_MS));
     counter_inc(shootdown_conflicts);
+    shootdown_user_open();
     /* Between two tries the turn is somebody else's, who may need it to end the very change that we wait for. */
     for (u32 turns = 0; ticket_give_turn(t), ticket_take_turn(t), !try_open(s, t->request.start, t->end);
          turns++) {
@@ -123,6 +124,9 @@ bool ticket_cpu_reached(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_
     return !cpumask_test_acquire(level >= TLB_WALKERS ? &s->loaded : &s->active, c);
 }
 
+/* Longer than any handler takes, that of a tree's leaf too. */
+#define PULL_MS 1u
+
 /* The message first: its watchdog names the CPU and what it is doing, and rings once more. Then the word, for a CPU that
  * was told by the flush-everything word. */
 static COLD void wait_watched(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
@@ -132,9 +136,13 @@ static COLD void wait_watched(const struct space *s, cpu_t c, tlb_gen_t gen, enu
         panic("a shootdown was never answered by CPU %u (APIC id %u): its memory can neither be reused nor "
               "kept",
               c, cpu_apic_id(c));
-    /* It may owe us a flush that it was allowed to put off, or that nobody has told it of yet. */
-    if (!ticket_cpu_reached(s, c, gen, level))
-        ticket_pull(c);
+    /* It may owe us a flush that it was allowed to put off, or that nobody has told it of: then it is told. */
+    struct wait patience = WAIT("a flush that was put off", wait_ms(PULL_MS));
+    while (!ticket_cpu_reached(s, c, gen, level))
+        if (!wait_spin(&patience)) {
+            ticket_pull(c);
+            break;
+        }
     struct wait w = WAIT("a CPU's published generation", wait_ms(TICKET_LIMIT_MS));
     while (!ticket_cpu_reached(s, c, gen, level))
         if (!wait_spin(&w))
@@ -149,6 +157,7 @@ static COLD void wait_watched(const struct space *s, cpu_t c, tlb_gen_t gen, enu
 static NOINLINE void wait_for_word(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
 {
     counter_inc(shootdown_late_words);
+    shootdown_user_open(); /* those that we wait for may wait for us */
     for (u32 turns = WAIT_SPINS_PER_LOOK; turns; turns--) {
         if (ticket_cpu_reached(s, c, gen, level))
             return;

@@ -98,6 +98,8 @@ static void close_deferred(const struct tlb_ticket *t, struct tlb_ticket *place)
     }
     deferred_publish(place);
     deferred_sweep();
+    if (deferred_here())
+        shootdown_want_tick();
     preempt_enable();
 }
 

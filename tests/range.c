@@ -136,6 +136,9 @@ void range_check(struct test *t, vaddr_t start, u32 pages, u32 prot)
         CHECK(t, touch(), "the range cannot be read here");
         err_t e = space_unmap(range.space, start, start + pages * PAGE_SIZE);
         CHECK(t, e == ERR_OK, "%u pages at %llx: %s", pages, (unsigned long long)start, err_name(e));
+        /* A policy that defers has promised nothing before the release. */
+        if (shootdown_policy_defers(shootdown_policy()))
+            shootdown_settle(range.space, 0);
     }
     /* orders: the unmap before the others' look; pairs with: tests/range.c:looker_main (acquire); else: as there. */
     atomic_store_release(&range.turn, 1);

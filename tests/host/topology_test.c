@@ -3,7 +3,7 @@
  *     sources: lib/string.c
  *     sanitize: address,undefined
  */
-#include "kernel/topology.h"
+#include "smp/topology.h"
 #include "tests/host/host.h"
 
 static bool is(struct topology t, u32 package, u32 core, u32 thread)

@@ -1,4 +1,4 @@
-#include "kernel/topology.h"
+#include "smp/topology.h"
 
 #include "lib/x86/cpu.h"
 #include "smp/cpus.h"
