@@ -8,6 +8,7 @@
 #include "lib/string.h"
 #include "mm/respond.h"
 #include "mm/space.h"
+#include "mm/tlb_local.h"
 
 COUNTER(shootdown_line_full, "targets told by the flush-everything word, because their line was full");
 
@@ -153,6 +154,13 @@ const struct shootdown_policy *shootdown_route_lax(const struct shootdown_policy
     return unlikely(kernel_range) ? route_kernel(p, need) : route(p, TLB_NONE, need);
 }
 
+err_t shootdown_policy_choose(const char *name)
+{
+    err_t e = shootdown_policy_set(name);
+    chosen = chosen || e == ERR_OK;
+    return e;
+}
+
 static const char *set_unsafe(const char *value)
 {
     return parse_on_off(value, &unsafe_allowed) ? NULL : "unsafe=yes or unsafe=no";
@@ -163,10 +171,8 @@ static const char *set_policy(const char *value)
 {
     static char allowed[256];
     const struct shootdown_policy *asked = find(value);
-    if (shootdown_policy_set(value) == ERR_OK) {
-        chosen = true;
+    if (shootdown_policy_choose(value) == ERR_OK)
         return NULL;
-    }
     int n =
         format(allowed, sizeof(allowed), "%s",
                asked && asked->control ? "it is broken on purpose and needs unsafe=yes before it; without:"
@@ -188,3 +194,22 @@ static const char *set_ceiling(const char *value)
 }
 PARAM(ceiling, "ceiling", "ceiling=N: longer ranges are flushed whole (pages, 1 to 4096, default 33)",
       set_ceiling);
+
+/* How this CPU and targets flush: the axis that every policy shares. */
+static const char *set_flush(const char *value)
+{
+    if (strcmp(value, "auto") == 0)
+        shootdown_ceiling = SHOOTDOWN_CEILING_DEFAULT;
+    else if (strcmp(value, "invlpg") == 0)
+        shootdown_ceiling = 4096;
+    else if (strcmp(value, "cr3") == 0 || strcmp(value, "invpcid") == 0)
+        shootdown_ceiling = 0;
+    else
+        return "flush=auto, invlpg, cr3 or invpcid";
+    tlb_flush_by_invpcid = strcmp(value, "invpcid") == 0;
+    return NULL;
+}
+PARAM(flush, "flush",
+      "flush=auto|invlpg|cr3|invpcid: page by page up to the ceiling, always, never (then how the rest is "
+      "flushed)",
+      set_flush);

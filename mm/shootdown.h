@@ -140,6 +140,8 @@ bool shootdown_policy_usable(const struct shootdown_policy *p);
 /* ERR_ABSENT: no such policy. ERR_UNSUPPORTED: a control without leave, or not usable on this machine. Thread; takes effect for
  * shootdowns that begin later. */
 err_t shootdown_policy_set(const char *name) MUST_CHECK;
+/* The same, and from now on somebody has chosen. */
+err_t shootdown_policy_choose(const char *name) MUST_CHECK;
 /* The policy that serves everything: requests that another cannot serve go there. */
 const struct shootdown_policy *shootdown_strongest(void);
 /* Leave to select a policy that is broken on purpose: unsafe=yes, or the test that needs one. */
@@ -242,3 +244,5 @@ DECLARE_PERCPU(struct tlb_times, shootdown_times);
 extern u32 shootdown_ceiling;
 /* Linux's figure: 33 INVLPGs of about 100 ns cost what refilling a TLB does. */
 #define SHOOTDOWN_CEILING_DEFAULT 33u
+/* How many others each CPU tells under policy=tree: fanout= on the command line, 2 .. 16. */
+extern u32 shootdown_fanout;

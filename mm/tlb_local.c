@@ -12,7 +12,7 @@ COUNTER(tlb_flush_all, "flushes of everything on this CPU, global entries too");
 
 #define CR4_PGE (1ull << 7)
 
-bool tlb_range_has_more;
+bool tlb_range_has_more, tlb_flush_by_invpcid;
 
 void tlb_local_init(void)
 {
@@ -30,7 +30,11 @@ void tlb_flush_range_elsewhere(vaddr_t start, u32 pages, enum pt_size stride)
 void tlb_flush_space_local(void)
 {
     counter_inc(tlb_flush_space);
-    cr3_write(cr3_read());
+    u64 cr3 = cr3_read();
+    if (unlikely(tlb_flush_by_invpcid) && features.invpcid)
+        invpcid(INVPCID_CONTEXT, features.pcid ? (pcid_t)(cr3 & 0xfff) : 0, 0);
+    else
+        cr3_write(cr3);
     if (patch_enabled(PATCH_PTI))
         isolation_flush();
 }

@@ -25,8 +25,10 @@ static ALWAYS_INLINE void tlb_flush_range_local(vaddr_t start, u32 pages, enum p
         invlpg_uncharged(start);
     cost_invlpgs(pages);
 }
-/* All of the loaded space but global entries, with its paging-structure caches: CR3 written with its own value. Of other PCIDs,
- * nothing. */
+/* Flush whole spaces by INVPCID, where the CPU has it, instead of writing CR3: flush=invpcid. */
+extern bool tlb_flush_by_invpcid;
+/* All of the loaded space but global entries, with its paging-structure caches: CR3 written with its own value, or INVPCID of
+ * its PCID. Of other PCIDs, nothing. */
 void tlb_flush_space_local(void);
 /* Everything, global entries and all PCIDs too: by INVPCID; without it, CR4.PGE off and on again; where global pages are not
  * used, CR3 written, the other PCIDs being flushed when they are loaded next. */

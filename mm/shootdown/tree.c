@@ -21,7 +21,7 @@ COUNTER(shootdown_tree_told, "messages that carried a part of a multicast tree")
 #define FANOUT_MAX 16u
 #define SET_CPUS   128u /* in the two words of a message */
 
-static u32 fanout = 4;
+u32 shootdown_fanout = 4;
 
 /* Some CPUs, from `first` on: bit i of the words is CPU first + i. */
 struct part {
@@ -74,7 +74,7 @@ static u32 count_units(const cpumask_t *set, bool *by_package)
 static void tell_all(const cpumask_t *set, struct msg *m)
 {
     bool by_package;
-    u32 units = count_units(set, &by_package), children = MIN(fanout, units);
+    u32 units = count_units(set, &by_package), children = MIN(shootdown_fanout, units);
     u32 unit = 0, child = 0, last = ~0u;
     struct part part = {.first = CPU_NONE};
     bool begun = false;
@@ -139,7 +139,7 @@ static const char *set_fanout(const char *value)
     u64 n;
     if (!parse_u64(value, &n) || n < FANOUT_MIN || n > FANOUT_MAX)
         return "fanout=N, 2 to 16";
-    fanout = (u32)n;
+    shootdown_fanout = (u32)n;
     return NULL;
 }
 PARAM(fanout, "fanout", "fanout=N: how many CPUs each tells under policy=tree (2 to 16, default 4)",
