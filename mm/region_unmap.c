@@ -21,7 +21,7 @@ static NOINLINE void unmap_piece(struct space *s, vaddr_t start, vaddr_t end, bo
     struct space_taken taken;
     struct pt_change change;
     ticket_open(&t, s, start, end);
-    t.lax = true;
+    t.lax = TLB_LAX;
     space_taken_begin(&taken, &t, shared, cow ? SHARED_BATCH : 0);
     err_t e = pt_unmap(&s->pt, start, end, &taken.visitor, &change);
     ASSERT(e == ERR_OK, "large pages that reach across the ends have been split before");
@@ -119,7 +119,7 @@ static ALWAYS_INLINE bool discard_page(struct space *s, vaddr_t va)
         return false;
     }
     if (likely(old & PTE_OWNED)) {
-        t.lax = true;
+        t.lax = TLB_LAX_UNTIL_USER;
         paddr_t p = pte_page(old, 0);
         ticket_park_frame(&t, frame_of(p), p);
     }
@@ -143,7 +143,7 @@ static NOINLINE err_t discard_piece(struct space *s, vaddr_t va, vaddr_t end, bo
     struct space_taken taken;
     struct pt_change change = {0};
     region_open(&t, s, va, end);
-    t.lax = true;
+    t.lax = TLB_LAX_UNTIL_USER;
     space_taken_begin(&taken, &t, shared, SHARED_BATCH);
     const struct region *r = region_at(s, va);
     err_t e = !r || (check && !region_covers(s->regions, va, end))          ? ERR_ABSENT

@@ -67,6 +67,14 @@ struct tlb_times {
     u64 t[TLB_PHASES];
 };
 
+/* What the caller of an operation relies on at return, besides that memory is not reused before its level holds. A policy may
+ * return before anybody has forgotten where that is not more. */
+enum tlb_lax {
+    TLB_STRICT,         /* the level */
+    TLB_LAX_UNTIL_USER, /* the level, but only when the running thread is back in ring 3: discards */
+    TLB_LAX,            /* nothing: unmaps of owned memory */
+};
+
 #define TICKET_NO_FRAME (~0u)
 
 struct tlb_ticket {
@@ -75,10 +83,8 @@ struct tlb_ticket {
     const struct shootdown_policy *asked;  /* in force when it was opened */
     const struct shootdown_policy *policy; /* that serves it, after routing */
     bool here_done;                        /* this CPU has flushed, or has nothing of the space */
-    /* Set between open and close, by an operation whose caller relies on nothing but that memory is not reused too early: a
-     * policy may then return before anybody has forgotten. */
-    bool lax;
-    bool has_turn;                    /* see waits_in_ipi */
+    u8 lax;                                /* enum tlb_lax; set between open and close */
+    bool has_turn;                         /* see waits_in_ipi */
     u32 parked_frames, parked_tables; /* heads of lists through struct frame.next; TICKET_NO_FRAME: empty */
     struct tlb_ticket *in_flight_next;
     cpumask_t must;    /* other CPUs that are waited for; a policy may widen it, never narrow it */

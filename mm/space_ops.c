@@ -37,14 +37,14 @@ static void collect(struct pt_visitor *v, vaddr_t va, enum pt_size size, u64 old
     if ((old_pte & (PTE_PCD | PTE_PWT | pte_pat_bit(level))) || !f)
         c->special = true;
     if (!(old_pte & PTE_OWNED)) {
-        c->ticket->lax = false; /* the caller may reuse it as soon as we return */
+        c->ticket->lax = TLB_STRICT; /* the caller may reuse it as soon as we return */
         return;
     }
     ASSERT(f != NULL, "only frames of the allocator can be a mapping's own");
     if (unlikely(old_pte & PTE_SHARED)) {
         ASSERT(c->shared_count < c->shared_max,
                "copy-on-write pages are taken away by mm/region_unmap.c only");
-        c->ticket->lax = false; /* it loses an owner as soon as we return */
+        c->ticket->lax = TLB_STRICT; /* it loses an owner as soon as we return */
         c->shared[c->shared_count++] = (u32)(pa.v >> PAGE_SHIFT);
     } else {
         ticket_park_frame(c->ticket, f, pa);
@@ -101,7 +101,7 @@ err_t space_unmap(struct space *s, vaddr_t start, vaddr_t end)
 
     struct tlb_ticket t;
     ticket_open(&t, s, start, end);
-    t.lax = true;
+    t.lax = TLB_LAX;
     struct space_taken c;
     struct pt_change change = {0};
     space_taken_begin(&c, &t, NULL, 0);

