@@ -32,7 +32,7 @@ void (*stop_observer)(enum stop_point p);
 
 static char why[96];
 
-void stop_point_reached(u32 point); /* called by stop_point.asm */
+void stop_point_reached(u32 point); /* called by lib/stop_point_stub.asm */
 
 static struct stop_cell *cell_of(enum stop_point p, cpu_t cpu)
 {
