@@ -95,9 +95,6 @@ err_t pt_unmap(struct pt *pt, vaddr_t start, vaddr_t end, struct pt_visitor *v,
 /* The same, but no table goes, empty or not: the next mapping there needs no memory, and the shootdown no walkers. */
 err_t pt_discard(struct pt *pt, vaddr_t start, vaddr_t end, struct pt_visitor *v,
                  struct pt_change *out) MUST_CHECK;
-/* The shortest of its kind: takes one leaf of 4 KiB away, *old_pte is what it was. False, and nothing done: there is none. va is
- * page aligned and canonical. */
-bool pt_discard_page(struct pt *pt, vaddr_t va, u64 *old_pte) MUST_CHECK;
 /* Gives every present leaf in the range the new rights (PT_WRITE, PT_EXEC, PT_USER; the rest stays, and a PT_SHARED leaf
  * stays read-only). Splits as
  * pt_unmap does: until the flush that a narrowing needs, a CPU may use the large page's entry or the small one's,

@@ -124,19 +124,6 @@ err_t pt_discard(struct pt *pt, vaddr_t start, vaddr_t end, struct pt_visitor *v
     return take_away(&(struct walk){.pt = pt, .visitor = v, .out = out, .keep_tables = true}, start, end);
 }
 
-bool pt_discard_page(struct pt *pt, vaddr_t va, u64 *old_pte)
-{
-    u32 level;
-    u64 e;
-    u64 *entry = pt_find(pt, va, 0, &level, &e);
-    if (unlikely(level != 0 || !(e & PTE_PRESENT)))
-        return false;
-    e = atomic_xchg(entry, 0);
-    pt_count_leaf(va, pte_page(e, 0), PT_ONE_LESS);
-    *old_pte = e;
-    return true;
-}
-
 static bool takes_away(u64 old, u64 new)
 {
     u64 lost = old & ~new &(PTE_WRITE | PTE_USER);

@@ -61,6 +61,25 @@ void pt_unprepare(struct pt *pt, vaddr_t start, vaddr_t end);
 u64 pt_leaf_take(u64 *entry, vaddr_t va, u32 level);
 void pt_put(struct pt *pt, vaddr_t va, u32 level, u64 leaf);
 
+/* The shortest of its kind: takes one leaf of 4 KiB away, *old_pte is what it was; the caller counts it off in its frame's
+ * `mappings`. False, and nothing done: there is none. va is page aligned and canonical. */
+static ALWAYS_INLINE bool pt_discard_page(struct pt *pt, vaddr_t va, u64 *old_pte)
+{
+    u64 *table = pt_table_at(pt->root);
+#pragma GCC unroll 3
+    for (u32 level = PT_LEVEL_ROOT; level; level--) {
+        u64 e = atomic_load_relaxed(&table[pt_index(va, level)]);
+        if (unlikely((e & (PTE_PRESENT | PTE_LARGE)) != PTE_PRESENT))
+            return false;
+        table = pt_table_at(pte_table(e));
+    }
+    u64 *entry = &table[pt_index(va, 0)];
+    if (unlikely(!(atomic_load_relaxed(entry) & PTE_PRESENT)))
+        return false;
+    *old_pte = atomic_xchg(entry, 0);
+    return true;
+}
+
 /* The host tests of page tables may do without the frame allocator; then there is nothing to count. */
 #ifdef VOLLEY_HOST
 extern __typeof__(frame_of) frame_of __attribute__((weak));

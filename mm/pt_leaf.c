@@ -35,6 +35,8 @@ err_t pt_prepare(struct pt *pt, vaddr_t va, enum pt_size size)
     /* The LOCKed exchange also orders: the new tables' contents before the entry that makes walkers find them;
      * pairs with: the hardware walker, whose loads depend on the entry; else: it could read a table not yet zeroed. */
     atomic_xchg(entry, value);
+    if (level == PT_LEVEL_ROOT)
+        pt_root_changed(pt, pt_index(va, PT_LEVEL_ROOT), value);
     return ERR_OK;
 }
 

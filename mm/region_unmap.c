@@ -1,5 +1,6 @@
 /* Regions: taking pages away, with their region or without. */
 #include "lib/assert.h"
+#include "mm/frame_internal.h"
 #include "mm/layout.h"
 #include "mm/region_internal.h"
 
@@ -109,7 +110,6 @@ void region_destroy_all(struct space *s)
 /* One page, the hot path of everything that gives memory back: straight to its leaf. False: it takes the long way. */
 static ALWAYS_INLINE bool discard_page(struct space *s, vaddr_t va)
 {
-    static const struct pt_change one = {.leaves = 1, .narrowed = true, .stride = PT_4K};
     struct tlb_ticket t;
     u64 old;
     ticket_open(&t, s, va, va + PAGE_SIZE);
@@ -118,12 +118,16 @@ static ALWAYS_INLINE bool discard_page(struct space *s, vaddr_t va)
         ticket_close(&t, TLB_NONE, NULL);
         return false;
     }
+    paddr_t p = pte_page(old, 0);
     if (likely(old & PTE_OWNED)) {
+        struct frame *f = frame_at(frame_number(p));
         t.lax = TLB_LAX_UNTIL_USER;
-        paddr_t p = pte_page(old, 0);
-        ticket_park_frame(&t, frame_of(p), p);
+        atomic_fetch_sub(&f->mappings, 1);
+        ticket_park_frame(&t, f, p);
+    } else {
+        pt_count_leaf(va, p, PT_ONE_LESS);
     }
-    ticket_close(&t, TLB_ENTERED, &one);
+    ticket_close_page(&t);
     return true;
 }
 

@@ -197,6 +197,8 @@ void ticket_park_table(struct tlb_ticket *t, paddr_t p);
 /* Raises the generation, computes `must`, drops the lock, runs the policy, releases. `need` TLB_NONE: nobody has to forget
  * anything (then only the lock is dropped). On return preemption is on again. */
 void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_change *change);
+/* The same for one page of 4 KiB of a user half that went, and of which no more than ENTERED is needed. The shortest way. */
+void ticket_close_page(struct tlb_ticket *t);
 /* For an operation that changed nothing because an earlier one already had: until that one's generation has reached `need`
  * on every CPU that has the space active. THREAD, preemption on. */
 void ticket_wait_earlier(struct space *s, enum tlb_level need);

@@ -25,7 +25,7 @@ static bool overlaps(const struct tlb_ticket *list, vaddr_t start, vaddr_t end)
     return false;
 }
 
-static bool try_open(struct space *s, vaddr_t start, vaddr_t end)
+static ALWAYS_INLINE bool try_open(struct space *s, vaddr_t start, vaddr_t end)
 {
     preempt_disable();
     spin_lock(&s->lock);
@@ -179,13 +179,18 @@ static ALWAYS_INLINE void wait_published(const struct space *s, const cpumask_t 
     cost_lines(cpumask_count(who)); /* the words, as their CPUs wrote them */
 }
 
-void ticket_free_parked(struct tlb_ticket *t)
+static ALWAYS_INLINE void free_parked(struct tlb_ticket *t)
 {
     u64 freed = free_list(&t->parked_frames);
     if (unlikely(t->parked_tables != TICKET_NO_FRAME))
         freed += free_list(&t->parked_tables);
     if (freed)
         space_uncharge(t->request.space, freed);
+}
+
+void ticket_free_parked(struct tlb_ticket *t)
+{
+    free_parked(t);
 }
 
 /* Step 10, the end: nobody can use the old translations any more, as far as the operation needs it. */
@@ -195,7 +200,7 @@ static ALWAYS_INLINE void release(struct tlb_ticket *t)
     spin_lock(&s->lock);
     ticket_unlink(t);
     spin_unlock(&s->lock);
-    ticket_free_parked(t);
+    free_parked(t);
 }
 
 /* Rounds what the change touched to one contiguous run of pages of its smallest size. */
@@ -223,7 +228,35 @@ static COLD void must_for_walkers(struct tlb_ticket *t, struct space *s)
     cpumask_snapshot(&t->must, &s->loaded);
 }
 
-void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_change *change)
+static ALWAYS_INLINE void finish(struct tlb_ticket *t)
+{
+    ASSERT(t->here_done, "the initiator flushes itself before memory is released");
+    counter_inc(shootdowns);
+    STAMP(t, TLB_T_WAITED);
+    STOP_POINT(STOP_RELEASE);
+    release(t);
+    if (patch_enabled(PATCH_TIMES)) {
+        t->times.t[TLB_T_RELEASED] = rdtsc_ordered();
+        *this_cpu_ptr(shootdown_times) = t->times;
+    }
+    if (unlikely(t->has_turn))
+        ticket_give_turn(t);
+    preempt_enable();
+}
+
+void ticket_finish(struct tlb_ticket *t)
+{
+    finish(t);
+}
+
+void ticket_wait_published(const struct tlb_ticket *t, enum tlb_level until)
+{
+    wait_published(t->request.space, &t->must, t->request.gen, until);
+}
+
+/* Inlined twice: what ticket_close_page knows needs no instruction there. */
+static ALWAYS_INLINE void close(struct tlb_ticket *t, enum tlb_level need, const struct pt_change *change,
+                                bool one_page)
 {
     struct space *s = t->request.space;
     bool kernel_range = s == &kernel_space;
@@ -240,7 +273,12 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
     }
 
     t->request.level = need >= TLB_WALKERS ? TLB_WALKERS : TLB_FLUSHED;
-    set_request_range(&t->request, t->end, change);
+    if (one_page) {
+        t->request.stride = PT_4K;
+        t->request.pages = 1;
+    } else {
+        set_request_range(&t->request, t->end, change);
+    }
     bool lax = t->lax == TLB_LAX || (t->lax == TLB_LAX_UNTIL_USER && t->asked->user_return);
     t->policy = lax ? shootdown_route_lax(t->asked, need, kernel_range)
                     : shootdown_route(t->asked, need, kernel_range);
@@ -282,28 +320,17 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
     /* Step 10. Nothing that a policy says counts here, the words of the CPUs do. */
     STOP_POINT(STOP_WAIT);
     wait_published(s, &t->must, t->request.gen, until);
-    ticket_finish(t);
+    finish(t);
 }
 
-void ticket_wait_published(const struct tlb_ticket *t, enum tlb_level until)
+void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_change *change)
 {
-    wait_published(t->request.space, &t->must, t->request.gen, until);
+    close(t, need, change, false);
 }
 
-void ticket_finish(struct tlb_ticket *t)
+void ticket_close_page(struct tlb_ticket *t)
 {
-    ASSERT(t->here_done, "the initiator flushes itself before memory is released");
-    counter_inc(shootdowns);
-    STAMP(t, TLB_T_WAITED);
-    STOP_POINT(STOP_RELEASE);
-    release(t);
-    if (patch_enabled(PATCH_TIMES)) {
-        t->times.t[TLB_T_RELEASED] = rdtsc_ordered();
-        *this_cpu_ptr(shootdown_times) = t->times;
-    }
-    if (unlikely(t->has_turn))
-        ticket_give_turn(t);
-    preempt_enable();
+    close(t, TLB_ENTERED, NULL, true);
 }
 
 void ticket_wait_earlier(struct space *s, enum tlb_level need)

@@ -199,13 +199,14 @@ TEST(region_copies, "copies of copies share frames until they write, and each th
 
 /* ---- what the hot path costs ---- */
 
-#define ROUNDS         48u
-#define ALONE_GOAL     420u /* ticks of Bochs */
-#define RESPONDER_GOAL 250u /* more, for three responders */
+#define ROUNDS 48u
+/* Ticks of Bochs, so that a system call that gives a page back stays below 800 with three responders in ring 3. */
+#define ALONE_GOAL     490u
+#define RESPONDER_GOAL 250u /* more */
 
 static u64 median_discard(struct test *t, struct space *s)
 {
-    u64 ticks[ROUNDS];
+    u64 ticks[ROUNDS] = {0};
     for (u32 i = 0; i < ROUNDS; i++) {
         CHECK(t, region_fault(s, RESIDENTS_FREE_VA, WRITE_HERE) == FAULT_RETRY, "no page");
         safe_write_u64((void *)RESIDENTS_FREE_VA, i);
@@ -251,4 +252,4 @@ static void region_discard_price(struct test *t)
               (unsigned long long)(with_others - alone));
 }
 TEST(region_discard_price,
-     "a page given back, early_ack: in Bochs at most 420 ticks, and 250 more for three");
+     "a page given back, early_ack: in Bochs at most 490 ticks, and 250 more for three");

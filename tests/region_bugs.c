@@ -299,7 +299,9 @@ static void tables_under_pressure(struct play *p)
         chain = word;
         got++;
     }
-    CHECK(p->t, got >= 4, "%u frames came back: the page and its three tables are 4", got);
+    /* What was put off may have been given back by another CPU, to its own cache. */
+    CHECK(p->t, got >= 4 || shootdown_policy_defers(shootdown_policy()),
+          "%u frames came back: the page and its three tables are 4", got);
     observers_changed(&p->x);
     observers_finish(&p->x);
     while (chain) {

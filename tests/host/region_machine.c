@@ -148,6 +148,11 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
     free_list(s, t->parked_frames);
     free_list(s, t->parked_tables);
 }
+void ticket_close_page(struct tlb_ticket *t)
+{
+    static const struct pt_change page = {.leaves = 1, .narrowed = true, .stride = PT_4K};
+    ticket_close(t, TLB_ENTERED, &page);
+}
 void ticket_wait_earlier(struct space *s, enum tlb_level need)
 {
     (void)s, (void)need;
@@ -184,7 +189,7 @@ struct space *machine_space(void)
     static u64 ids;
     struct space *s = aligned_alloc(64, ALIGN_UP(sizeof(*s), 64ul));
     memset(s, 0, sizeof(*s));
-    s->pool = (struct pt_pool){table_alloc, table_retire, table_free};
+    s->pool = (struct pt_pool){.alloc = table_alloc, .retire = table_retire, .free = table_free};
     s->pt.pool = &s->pool;
     s->id = ++ids;
     s->frames_max = ~0ull;
