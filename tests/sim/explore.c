@@ -233,7 +233,7 @@ void explore_bounded(u32 bound, u64 limit, struct result *r)
     /* Again whenever a word turned out to be shared that was taken for private: its accesses are points to switch at, too. */
     for (u32 pass = 0; pass < bound; pass++) {
         *r = (struct result){0};
-        extend(&none, pass ? bound : MIN(bound, 1u), limit, r);
+        extend(&none, pass, limit, r);
         if (r->failures)
             return;
     }

@@ -48,6 +48,7 @@ struct explorer {
     } words[SHARED_SLOTS];
     bool shared_grew;
     bool all_shared; /* to repeat a schedule that another process found */
+    u32 lines[1];    /* figures.c: a count that a run brings home */
     /* the snapshot */
     u8 *data, *phys;
     u32 phys_used;
@@ -88,4 +89,5 @@ void explore_bounded(u32 bound, u64 limit, struct result *r);
 /* `count` schedules of up to `most` deviations at random places. */
 void explore_random(u64 seed, u64 count, u32 most, struct result *r);
 void plan_format(const struct plan *p, char *out, size_t size);
+bool sim_figures(void); /* figures.c */
 bool plan_parse(const char *text, struct plan *p);

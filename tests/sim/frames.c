@@ -17,6 +17,12 @@ struct sim_phys sim_phys;
 static struct frame frames[BARE_END];
 static u32 free_singles[SIM_FRAMES], free_count, next_bare = BARE_FIRST;
 
+/* The kernel's way from a frame number to its descriptor: all of ours lie in one section. */
+#define SECTION (SIM_PHYS_BASE >> PAGE_SHIFT >> FRAME_SECTION_SHIFT)
+static struct frame *sections[SECTION + 1] = {[SECTION] = frames};
+struct frame **frame_sections = sections;
+u32 frame_section_count = SECTION + 1;
+
 void sim_phys_init(void)
 {
     sim_phys.memory = aligned_alloc(PAGE_SIZE, SIM_FRAMES * PAGE_SIZE);
@@ -141,6 +147,13 @@ void frame_free(paddr_t p)
         free_singles[free_count++] = n;
 }
 
+void frame_free_known(struct frame *f, paddr_t p)
+{
+    if (f != sim_frame(p.v))
+        sim_fail("the descriptor of another frame than %llx", (unsigned long long)p.v);
+    frame_free(p);
+}
+
 /* A 2 MiB block as 512 single frames, and back. */
 void frame_split(paddr_t p)
 {
@@ -179,7 +192,7 @@ static void table_free(struct pt_pool *pool, paddr_t page)
     (void)pool;
     frame_free(page);
 }
-static struct pt_pool kernel_pool = {table_alloc, table_free, table_free};
+static struct pt_pool kernel_pool = {.alloc = table_alloc, .retire = table_free, .free = table_free};
 struct pt kernel_pt = {.root = {~0ull}, .pool = &kernel_pool};
 
 void *kmap_pages(u64 n, u16 owner)

@@ -78,6 +78,7 @@ struct sim {
     u32 nmis_left;
     cpu_t nmi_target;
     bool lines_on;
+    bool no_speculation;
 };
 extern struct sim sim;
 extern struct sim_cpu sim_cpus[HOST_CPUS];

@@ -19,8 +19,10 @@ static struct options {
     u32 bound, words;
     u64 limit, random, seed;
     bool quiet; /* no timelines */
-    bool full;  /* no cell with less than the bound */
-} * options;    /* on the heap, as all that must outlive the runs */
+    bool figures;
+    bool hunt; /* for a mutant */
+    bool full; /* no cell with less than the bound */
+} * options;   /* on the heap, as all that must outlive the runs */
 
 static double seconds(void)
 {
@@ -113,6 +115,36 @@ static bool wanted(const struct sim_scenario *s, const struct shootdown_policy *
     return true;
 }
 
+/* For a mutant: any failure will do, the cheapest first. */
+static int hunt(void)
+{
+    u64 total = 0;
+    for (u32 bound = 0; bound <= options->bound; bound++)
+        TABLE_FOREACH (sim_scenario, struct sim_scenario, s)
+            TABLE_FOREACH (policy, struct shootdown_policy, p)
+                for (u32 c = 0; c < ARRAY_SIZE(configs); c++) {
+                    struct result r = {0};
+                    if (p->control || !wanted(s, p, &configs[c]) ||
+                        (bound > 1 && (!configs[c].full || s->cpus > 2 || s->slow)))
+                        continue;
+                    bool ok = explore_setup(s, p->name, &configs[c]);
+                    if (ok)
+                        explore_bounded(bound, options->limit, &r);
+                    else
+                        r = (struct result){.failures = 1, .schedules = 1, .failed = explorer->run};
+                    if (!r.failures && bound == 2 && options->random)
+                        explore_random(options->seed, options->random, 12, &r);
+                    total += r.schedules;
+                    if (r.failures) {
+                        printf("killed by %s/%s/%s after %llu schedules: %s\n", s->name, p->name,
+                               configs[c].name, (unsigned long long)total, r.failed.why);
+                        return 0;
+                    }
+                }
+    printf("survived %llu schedules\n", (unsigned long long)total);
+    return 0;
+}
+
 /* False: not an option. */
 static bool set_option(const char *key, const char *value)
 {
@@ -165,6 +197,10 @@ int main(int argc, char **argv)
             options->quiet = true;
         else if (!strcmp(argv[i], "full"))
             options->full = true;
+        else if (!strcmp(argv[i], "hunt"))
+            options->hunt = true;
+        else if (!strcmp(argv[i], "figures"))
+            options->figures = true;
         else if (!value || !set_option(argv[i], value)) {
             fprintf(stderr, "%s: not an option; tools/adversary --help\n", argv[i]);
             return 2;
@@ -173,6 +209,13 @@ int main(int argc, char **argv)
     sim_trace_init();
     sim_lines_reset();
     explore_init();
+    if (options->figures) {
+        bool good = sim_figures();
+        printf("end figures\n");
+        return !good;
+    }
+    if (options->hunt)
+        return hunt();
     u32 cells = 0, bad = 0;
     TABLE_FOREACH (sim_scenario, struct sim_scenario, s)
         TABLE_FOREACH (policy, struct shootdown_policy, p)

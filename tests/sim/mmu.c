@@ -224,7 +224,7 @@ struct sim_translation sim_read_tables(u64 root, vaddr_t va)
 /* Everything watched that this CPU's root leads to. */
 static void speculate(struct sim_cpu *c)
 {
-    if (!root_of(c))
+    if (!root_of(c) || sim.no_speculation)
         return;
     for (u32 i = 0; i < sim_watch_count(); i++) {
         u64 root;

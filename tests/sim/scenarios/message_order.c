@@ -15,6 +15,16 @@ static void note(struct msg_in *in)
 }
 MSG_KIND(sim_note, note);
 
+static u32 ran;
+static void count_one(struct msg_in *in)
+{
+    (void)in;
+    /* A step, so that whoever believes in the end too early is seen. */
+    u32 more = atomic_load_relaxed(&ran) + 1;
+    ran = more;
+}
+MSG_KIND(sim_ran, count_one);
+
 static void sender(void)
 {
     for (u64 i = 1; i <= MESSAGES; i++) {
@@ -25,6 +35,11 @@ static void sender(void)
     }
     err_t e = msg_wait(1);
     SIM_CHECK(e == ERR_OK, "error %d", e);
+    u32 before = ran;
+    e = msg_call(1, &(struct msg){.kind = &sim_ran, .flags = MSG_SYNC});
+    SIM_CHECK(e == ERR_OK && ran == before + 1, "a call has returned, but has not run");
+    e = msg_call(1, &(struct msg){.kind = &sim_ran, .flags = MSG_NMI});
+    SIM_CHECK(e == ERR_OK && ran == before + 2, "a call by NMI has returned, but has not run");
 }
 
 static void receiver(void)

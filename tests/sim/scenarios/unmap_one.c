@@ -1,6 +1,8 @@
+#include "mm/deferred.h"
 #include "tests/sim/scenario.h"
 
 static struct space *s;
+static u32 frames;
 
 static void setup(void)
 {
@@ -8,6 +10,7 @@ static void setup(void)
     sim_map(s, SIM_VA, 2, PT_USER | PT_WRITE);
     sim_run_in(0, s);
     sim_run_in(1, s);
+    frames = sim_frames_in_use();
 }
 
 static void initiator(void)
@@ -25,5 +28,12 @@ static void user(void)
     }
 }
 
+static void end(void)
+{
+    deferred_sweep_all(NULL); /* as the next tick would */
+    SIM_CHECK(sim_frames_in_use() == frames - 1, "%u frames in use, and %u before", sim_frames_in_use(),
+              frames);
+}
+
 SCENARIO(unmap_one, "one page is taken away from a thread that reads and writes it", .cpus = 2,
-         .setup = setup, .body = {initiator, user}, .control = true);
+         .setup = setup, .body = {initiator, user}, .end = end, .control = true);
