@@ -1,7 +1,8 @@
 /* Physical frames: a buddy allocator over the boot memory map, with a cache on each CPU for single frames.
  *
  * Every frame has a descriptor with its state, an owner tag and a generation, which the coherence tests read.
- * Contexts: THREAD and IRQ-OFF; not IPI, not NMI. */
+ * Contexts: THREAD and IRQ-OFF; not IPI, not NMI. Only frame_free may be called in IPI context too: a shootdown that was put off
+ * gives its memory back where its last CPU has flushed. */
 #pragma once
 
 #include "lib/boot_info.h"
