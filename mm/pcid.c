@@ -3,6 +3,7 @@
 #include "lib/counter.h"
 #include "lib/param.h"
 #include "lib/x86/cpu.h"
+#include "mm/tlb_record.h"
 
 COUNTER(pcid_evictions, "PCIDs that were taken from one space for another");
 COUNTER(pcid_forgotten, "times that all PCIDs but the loaded one were forgotten");
@@ -28,6 +29,7 @@ void pcid_forget_others(void)
     struct pcid_slots *p = this_cpu_ptr(pcid_slots);
     u64 loaded = cr3_read() & CR3_PCID & ~CR3_PCID_USER;
     counter_inc(pcid_forgotten);
+    tlb_record_others_forgotten();
     for (u32 slot = 0; slot < PCID_SLOTS_MAX; slot++)
         if (PCID_OF_SLOT(slot) != loaded)
             p->id[slot] = 0;

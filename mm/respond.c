@@ -8,6 +8,7 @@
 #include "lib/x86/fence.h"
 #include "mm/space.h"
 #include "mm/tlb_local.h"
+#include "mm/tlb_record.h"
 
 COUNTER(tlb_requests, "flush requests taken from messages");
 COUNTER(tlb_request_not_loaded, "of these, for a space that the CPU did not run in any more");
@@ -34,8 +35,10 @@ static ALWAYS_INLINE void publish(tlb_gen_t *word, tlb_gen_t gen)
     }
 }
 
-void tlb_publish_all(struct tlb_cpu *c, tlb_gen_t gen)
+void tlb_publish_all(struct space *s, tlb_gen_t gen)
 {
+    struct tlb_cpu *c = &s->cpu[cpu_self()];
+    tlb_record_publish(s, gen);
     publish(&c->entered, gen);
     publish(&c->flushed, gen);
     publish(&c->walkers, gen);
@@ -84,6 +87,7 @@ static ALWAYS_INLINE void catch_up(struct msg_in *in, struct space *s, struct tl
         STOP_POINT(STOP_FLUSHED);
         charge_lines(in);
         acknowledge(in);
+        tlb_record_publish(s, now);
         publish(&me->entered, now);
         publish(&me->flushed, now);
     } else {
@@ -91,7 +95,7 @@ static ALWAYS_INLINE void catch_up(struct msg_in *in, struct space *s, struct tl
         STOP_POINT(STOP_FLUSHED);
         charge_lines(in);
         acknowledge(in);
-        tlb_publish_all(me, now);
+        tlb_publish_all(s, now);
     }
 }
 
@@ -201,9 +205,9 @@ void tlb_flush_everything(void (*entered)(void))
     /* Nobody says what for, and freed tables may be it. */
     if (this_cpu(tlb_borrowed))
         space_give_up();
-    tlb_publish_all(&kernel_space.cpu[cpu_self()], kernel_gen);
+    tlb_publish_all(&kernel_space, kernel_gen);
     if (s)
-        tlb_publish_all(&s->cpu[cpu_self()], gen);
+        tlb_publish_all(s, gen);
     STOP_POINT(STOP_PUBLISHED);
     this_cpu(tlb_pending)--;
 }

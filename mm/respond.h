@@ -35,8 +35,8 @@ static ALWAYS_INLINE bool tlb_published(const struct tlb_cpu *c, tlb_gen_t gen, 
     return atomic_load_acquire(word) >= gen;
 }
 
-/* Publishes all three words: everything older than gen is gone. By the CPU that owns c; interrupts off. */
-void tlb_publish_all(struct tlb_cpu *c, tlb_gen_t gen);
+/* Publishes all three words: everything older than gen is gone. For the running CPU; interrupts off. */
+void tlb_publish_all(struct space *s, tlb_gen_t gen);
 
 /* Asks `cpu` to flush everything, by a word that cannot overflow, and rings. For when its line is full. Any context. */
 void tlb_flush_all_by_word(cpu_t cpu);

@@ -214,5 +214,5 @@ void space_init_cpu(void)
      * the flush would be published as forgotten. */
     tlb_gen_t gen = atomic_load_acquire(&kernel_space.gen);
     tlb_flush_all_local();
-    tlb_publish_all(&kernel_space.cpu[self], gen);
+    tlb_publish_all(&kernel_space, gen);
 }

@@ -9,6 +9,7 @@
 #include "lib/spinlock.h"
 #include "mm/pt.h"
 #include "mm/shootdown.h"
+#include "mm/tlb_record.h"
 
 struct space {
     struct pt pt;
@@ -25,6 +26,9 @@ struct space {
     /* Raised by every change that someone must forget; no two spaces share a number. */
     tlb_gen_t gen CACHE_ALIGNED;
     cpumask_t active; /* CPUs that run in it, and are told of every change; a subset of loaded */
+#ifdef VOLLEY_DEBUG
+    struct tlb_change history[TLB_HISTORY];
+#endif
     cpumask_t loaded; /* CPUs whose root it is, lazy ones too; these are told when tables are freed */
 };
 

@@ -13,6 +13,7 @@
 #include "mm/respond.h"
 #include "mm/space.h"
 #include "mm/tlb_local.h"
+#include "mm/tlb_record.h"
 
 COUNTER(space_loads, "loads of a space's root");
 COUNTER(space_loads_kept, "of these, that found their entries kept by a PCID");
@@ -61,7 +62,7 @@ static void come_back(struct space *s, cpu_t self)
     if (s->cpu[self].flushed != gen) {
         counter_inc(space_return_flushes);
         tlb_flush_space_local();
-        tlb_publish_all(&s->cpu[self], gen);
+        tlb_publish_all(s, gen);
     }
     compiler_barrier();
     /* Last, because it opens the NMI gate. */
@@ -76,6 +77,7 @@ static ALWAYS_INLINE void write_root(const struct space *s, u64 cr3)
         isolation_leave();
         isolation_enter(s, cr3);
     }
+    tlb_record_root(s, cr3);
     cr3_write(cr3);
 }
 
@@ -112,7 +114,7 @@ static ALWAYS_INLINE void load_root(struct space *s, cpu_t self)
     if (keep)
         counter_inc(space_loads_kept);
     else
-        tlb_publish_all(me, gen);
+        tlb_publish_all(s, gen);
 }
 
 void space_load(struct space *s)

@@ -181,6 +181,7 @@ static ALWAYS_INLINE void wait_published(const struct space *s, const cpumask_t 
 
 static ALWAYS_INLINE void free_parked(struct tlb_ticket *t)
 {
+    tlb_record_release(t);
     u64 freed = free_list(&t->parked_frames);
     if (unlikely(t->parked_tables != TICKET_NO_FRAME))
         freed += free_list(&t->parked_tables);
@@ -291,6 +292,7 @@ static ALWAYS_INLINE void close(struct tlb_ticket *t, enum tlb_level need, const
      * orders: the changed entries and the new generation before the read of the mask;
      * pairs with: mm/space_load.c:join (LOCKed set of the active bit, then the read of the generation);
      * else: a CPU that is just loading the space could miss the new generation while we miss the CPU. */
+    tlb_record_change(s, atomic_load_relaxed(&s->gen) + 1, &t->request, t->end);
     t->request.gen = atomic_fetch_add(&s->gen, 1) + 1;
     STOP_POINT(STOP_GENERATION);
     if (unlikely(t->request.level >= TLB_WALKERS))

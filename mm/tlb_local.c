@@ -5,6 +5,7 @@
 #include "mm/isolation.h"
 #include "mm/layout.h"
 #include "mm/pcid.h"
+#include "mm/tlb_record.h"
 
 COUNTER(tlb_flush_pages, "pages flushed one by one on this CPU (INVLPG)");
 COUNTER(tlb_flush_space, "flushes of all non-global entries on this CPU (CR3 written)");
@@ -30,6 +31,7 @@ void tlb_flush_range_elsewhere(vaddr_t start, u32 pages, enum pt_size stride)
 void tlb_flush_space_local(void)
 {
     counter_inc(tlb_flush_space);
+    tlb_record_flush_space();
     u64 cr3 = cr3_read();
     if (unlikely(tlb_flush_by_invpcid) && features.invpcid)
         invpcid(INVPCID_CONTEXT, features.pcid ? (pcid_t)(cr3 & 0xfff) : 0, 0);
@@ -43,12 +45,14 @@ void tlb_flush_all_local(void)
 {
     counter_inc(tlb_flush_all);
     if (features.invpcid) {
+        tlb_record_flush_all();
         invpcid(INVPCID_ALL_GLOBAL, 0, 0);
         return;
     }
     if (!features.pge) {
         if (features.pcid)
             pcid_forget_others();
+        tlb_record_flush_all_but_others();
         cr3_write(cr3_read());
         if (patch_enabled(PATCH_PTI))
             isolation_flush();
@@ -56,6 +60,7 @@ void tlb_flush_all_local(void)
     }
     /* Any change of PGE forgets everything, global entries and all PCIDs included (SDM volume 3A, section 4.10.4.1). An
      * interrupt between the two writes would run with global pages off, which is slow but right. */
+    tlb_record_flush_all();
     u64 cr4 = cr4_read();
     cr4_write(cr4 & ~CR4_PGE);
     cost_cr3();

@@ -5,6 +5,7 @@
 #include "lib/counter.h"
 #include "lib/x86/tlb.h"
 #include "mm/pt.h"
+#include "mm/tlb_record.h"
 
 /* Is INVLPG not enough, because entries of the same address may be tagged by other PCIDs too? So it is where PCIDs are used, but
  * not global pages. Set once by tlb_local_init. */
@@ -19,6 +20,7 @@ static ALWAYS_INLINE void tlb_flush_range_local(vaddr_t start, u32 pages, enum p
 {
     u32 left = pages;
     counter_add(tlb_flush_pages, pages);
+    tlb_record_flush_range(start, pages, stride);
     if (unlikely(tlb_range_has_more))
         tlb_flush_range_elsewhere(start, pages, stride);
     for (u64 step = 1ull << stride; left; left--, start += step)
