@@ -64,6 +64,7 @@ struct bench_key {
     u32 cpus;
     u64 pages;
     u64 icr, irqs;       /* over all samples; the record has them for one operation */
+    const char *trust;   /* NULL: bench_trust() */
     bool more_is_better; /* of a rate or a share; all else is better when it is less */
 };
 /* Prints the `bench` record of a finished set of samples. */

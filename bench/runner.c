@@ -137,7 +137,7 @@ void bench_record(const struct bench_key *k, struct samples *s)
     json_u64(&j, "max", samples_percentile(s, 1000));
     json_u64(&j, "mean", samples_mean(s));
     json_u64(&j, "overhead", bench_overhead());
-    json_str(&j, "trust", bench_trust());
+    json_str(&j, "trust", k->trust ? k->trust : bench_trust());
     json_str(&j, "cost", cost_model_name());
     json_u64(&j, "icr", s->n ? (k->icr + s->n / 2) / s->n : 0);
     json_u64(&j, "irqs", s->n ? (k->irqs + s->n / 2) / s->n : 0);

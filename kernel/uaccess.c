@@ -15,7 +15,8 @@ bool user_range_ok(vaddr_t va, u64 bytes)
 static err_t copy(void *to, const void *from, vaddr_t user, size_t bytes)
 {
     ASSERT_MAY_WAIT();
-    ASSERT(space_loaded() != NULL, "a copy to or from ring 3 needs its space");
+    ASSERT(space_running() != NULL,
+           "a copy to or from ring 3 needs its space, and more than its borrowed root");
     if (!user_range_ok(user, bytes))
         return ERR_FAULT;
     bool was_closed = shootdown_user_open();

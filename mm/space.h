@@ -64,6 +64,8 @@ void space_borrow(void);
 void space_return(struct space *s);
 /* Whose root this CPU has; NULL if the kernel's. It may only be borrowed. */
 struct space *space_loaded(void);
+/* Whose user half may be touched here: as space_loaded, but NULL if the root is only borrowed. */
+struct space *space_running(void);
 /* Gives a borrowed root up for the kernel's: for mm/respond.c and mm/ticket.c. Interrupts off; THREAD or IPI. */
 void space_give_up(void);
 

@@ -31,6 +31,11 @@ struct space *space_loaded(void)
     return s ? s : this_cpu(tlb_borrowed);
 }
 
+struct space *space_running(void)
+{
+    return this_cpu(tlb_loaded);
+}
+
 /* Step 12: when another root is loaded, initiators may stop telling us about this one. Were the bits cleared before (OpenBSD
  * did that), one could skip us while we still read and walk. LOCKed: our last accesses in the space are over, and stores
  * have drained; pairs with: mm/ticket.c:has_reached, mm/space.c:wait_left. */
