@@ -24,7 +24,7 @@ extern const char ring3_read_frame[], ring3_read_frame_done[];
 #define FRAME_AT      (RING3_NOWHERE + 0x100)
 #define CALLER        0x0000111122223333ull /* the return address in every frame of the old owner */
 #define NEW_OWNER     0xdeaddeaddeaddeadull
-#define ROUNDS        60u
+#define ROUNDS        20u
 #define PAGES         8u
 #define RUN_LIMIT_MS  5000u
 #define FIND_LIMIT_MS 20u

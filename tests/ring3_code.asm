@@ -81,6 +81,7 @@ CODE ring3_many_calls
     cmp rdx, r15
     jne .wrong
 .next:
+    pause                       ; TCG runs the other CPUs then
     dec r12
     jnz .again
     ud2
