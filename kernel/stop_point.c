@@ -187,6 +187,11 @@ static void let_all_go(bool counts_too)
         }
 }
 
+void stop_clear(void)
+{
+    let_all_go(true);
+}
+
 err_t stop_begin(void)
 {
     why[0] = 0;
@@ -201,6 +206,11 @@ bool stop_end(void)
     if (e != ERR_OK && !why[0])
         format(why, sizeof(why), "the points cannot be switched off: %s", err_name(e));
     return !why[0];
+}
+
+bool stop_is_overdue(void)
+{
+    return why[0];
 }
 
 const char *stop_why(void)

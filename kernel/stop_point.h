@@ -17,9 +17,12 @@
 /* Forgets what was set, clears the counts, and switches the points on (patch_set: no other CPU may be held, or have its
  * interrupts off). THREAD. */
 err_t stop_begin(void) MUST_CHECK;
+/* Between stop_begin and stop_end: lets all go on, forgets what was set, and clears the counts. Any context. */
+void stop_clear(void);
 /* Lets all go on and switches the points off again. False: a CPU was held longer than the limit, or the points stay on;
  * stop_why says what. THREAD. */
 bool stop_end(void);
+bool stop_is_overdue(void); /* something has taken too long since stop_begin: see stop_why */
 const char *stop_why(void);
 
 /* The next time that `cpu` comes to the point, it stays there, spinning in that context, until released. Any context. */
@@ -33,7 +36,7 @@ bool stop_wait_held(enum stop_point p, cpu_t cpu) MUST_CHECK;
  * more. fn runs while the point is not counted yet. */
 void stop_call(enum stop_point p, cpu_t cpu, void (*fn)(void *arg), void *arg);
 
-/* From now on `then_cpu` does not go past `then` before `first_cpu` has gone past `first` once more. */
+/* From now on (any context) `then_cpu` does not go past `then` before `first_cpu` has gone past `first` once more. */
 void stop_order(enum stop_point first, cpu_t first_cpu, enum stop_point then, cpu_t then_cpu);
 
 /* How often the CPU has gone past the point since stop_begin. */
