@@ -233,7 +233,7 @@ void tlb_catch_up_loaded(void)
     this_cpu(tlb_pending)++;
     compiler_barrier();
     tlb_flush_space_local();
-    tlb_publish_all(me, now);
+    tlb_publish_all(s, now);
     compiler_barrier();
     this_cpu(tlb_pending)--;
 }
