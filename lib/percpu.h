@@ -29,6 +29,13 @@ static inline cpu_t cpu_self(void)
 {
     return host_cpu();
 }
+#ifdef VOLLEY_SIM
+/* The fields of the head that mm/ uses: each an array, because this_cpu puts the index behind the name. */
+extern struct sim_percpu_head {
+    u32 user_work[HOST_CPUS];
+    u64 kernel_cr3[HOST_CPUS], user_cr3[HOST_CPUS];
+} percpu_head;
+#endif
 
 #else
 

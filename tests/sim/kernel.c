@@ -19,6 +19,7 @@ volatile u32 *apic_mmio;
 const struct apic_driver *apic_driver;
 COUNTER(icr_writes, "interrupt commands written");
 struct cpu_features features;
+struct sim_percpu_head percpu_head;
 
 struct space *sim_spaces[SIM_SPACES_MAX];
 u32 sim_space_count;
@@ -277,8 +278,20 @@ void sim_destroy(struct space *s)
     sim_trace(sim.now, "destroy has returned");
 }
 
+/* What the last instructions before ring 3 do (kernel/thread_switch.c). */
+static void return_to_user(void)
+{
+    irq_disable();
+    while (this_cpu(percpu_head.user_work) & SHOOTDOWN_USER_WORK) {
+        this_cpu(percpu_head.user_work) &= ~SHOOTDOWN_USER_WORK;
+        shootdown_user_return();
+    }
+    irq_enable();
+}
+
 bool sim_use(vaddr_t va, enum sim_access how)
 {
+    return_to_user();
     struct space *s = sim_cpus[sim.now].user;
     if (!s)
         sim_fail("scenario: a thread without a space uses memory");
