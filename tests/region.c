@@ -151,6 +151,37 @@ static void region_huge(struct test *t)
 }
 TEST(region_huge, "pages of 1 GiB in a fixed region are split by protect, and gain no right");
 
+/* docs/memory-map.md, "What a space costs". */
+static void region_memory(struct test *t)
+{
+    u64 bytes = sizeof(struct space) + cpu_count() * sizeof(struct tlb_cpu), descriptor = 1;
+    struct space *s;
+    vaddr_t at;
+    while (descriptor * PAGE_SIZE < bytes)
+        descriptor *= 2;
+    frame_drain_cache();
+    u64 before = frame_stats().free;
+    REQUIRE(t, space_create(&s) == ERR_OK, "no space");
+    u64 empty = before - frame_stats().free;
+    CHECK(t, empty == descriptor + 1 || empty == descriptor + 2, "a space costs %llu frames",
+          (unsigned long long)empty);
+    CHECK(t, region_map(s, REGION_VA, PAGE_SIZE, PT_WRITE, REGION_ZERO, PT_4K, &at) == ERR_OK, "no region");
+    CHECK(t, before - frame_stats().free == empty + 1, "the first region costs %llu frames",
+          (unsigned long long)(before - frame_stats().free - empty));
+    CHECK(t, region_map(s, 0, PAGE_SIZE, PT_WRITE, REGION_ZERO, PT_4K, &at) == ERR_OK, "no region");
+    CHECK(t, before - frame_stats().free == empty + 1, "the second region costs something");
+    CHECK(t, region_fault(s, REGION_VA, WRITE_HERE) == FAULT_RETRY, "no page");
+    CHECK(t, before - frame_stats().free == empty + 1 + s->frames && s->frames == 4,
+          "a page and its tables: %llu frames, and %llu are charged",
+          (unsigned long long)(before - frame_stats().free - empty - 1), (unsigned long long)s->frames);
+    region_destroy_all(s);
+    space_destroy(s);
+    CHECK(t, frame_stats().free == before, "%lld frames are missing",
+          (long long)(before - frame_stats().free));
+    test_note(t, "%llu frames for a space, 1 for its regions", (unsigned long long)empty);
+}
+TEST(region_memory, "a space costs the kernel what the documentation says, and gives all of it back");
+
 /* Copies of copies, written in turns: each finds its own. */
 static void region_copies(struct test *t)
 {
