@@ -3,6 +3,7 @@
 
 #include "apic/apic.h"
 #include "kernel/command.h"
+#include "kernel/fault_cpus.h"
 #include "kernel/idle.h"
 #include "kernel/panic.h"
 #include "kernel/worker.h"
@@ -19,7 +20,7 @@
 struct fault {
     const char *name, *what;
     void (*fn)(u64 n);
-    bool takes_cpu;
+    enum { NOTHING, A_CPU, A_NUMBER } takes; /* behind the colon */
 };
 
 static const struct fault *chosen;
@@ -153,17 +154,22 @@ static void unmap_with_interrupts_off(u64 n)
 /* ---- choosing ---- */
 
 static const struct fault faults[] = {
-    {"panic", "a panic", plain_panic, false},
-    {"panic-in-panic", "a panic whose hook panics", panic_in_panic, false},
-    {"stack", "a kernel stack that runs into its guard page", overflow_stack, false},
-    {"ud", "an invalid opcode in the kernel", invalid_opcode, false},
-    {"ipi", "a CPU that never answers (fault=ipi:N)", unanswered_ipi, true},
-    {"nmi", "an NMI that nobody asked for", stray_nmi, false},
-    {"wait-irq-off", "a call that is waited for with interrupts off", call_with_interrupts_off, false},
-    {"unmap-irq-off", "a shootdown with interrupts off", unmap_with_interrupts_off, false},
+    {"panic", "a panic", plain_panic, NOTHING},
+    {"panic-in-panic", "a panic whose hook panics", panic_in_panic, NOTHING},
+    {"stack", "a kernel stack that runs into its guard page", overflow_stack, NOTHING},
+    {"ud", "an invalid opcode in the kernel", invalid_opcode, NOTHING},
+    {"ipi", "a CPU that never answers (fault=ipi:N)", unanswered_ipi, A_CPU},
+    {"nmi", "an NMI that nobody asked for", stray_nmi, NOTHING},
+    {"hold", "CPU 1 with its interrupts off for N ms (fault=hold:N)", fault_hold, A_NUMBER},
+    {"stall", "CPU 1 in a message's function for N ms (fault=stall:N)", fault_stall, A_NUMBER},
+    {"nmi-storm", "N NMIs to every CPU among shootdowns (fault=nmi-storm:N)", fault_nmi_storm, A_NUMBER},
+    {"wait-irq-off", "a call that is waited for with interrupts off", call_with_interrupts_off, NOTHING},
+    {"unmap-irq-off", "a shootdown with interrupts off", unmap_with_interrupts_off, NOTHING},
 };
 
-#define ALLOWED "panic, panic-in-panic, stack, ud, ipi:CPU (1 to 511), nmi, wait-irq-off, unmap-irq-off"
+#define ALLOWED                                                                                              \
+    "panic, panic-in-panic, stack, ud, ipi:CPU (1 to 511), nmi, hold:MS, stall:MS, nmi-storm:N (1 to "       \
+    "10000), wait-irq-off, unmap-irq-off"
 
 static const char *set_fault(const char *value)
 {
@@ -174,9 +180,9 @@ static const char *set_fault(const char *value)
         if (strlen(f->name) != n || strncmp(f->name, value, n) != 0)
             continue;
         u64 number = 0;
-        if (f->takes_cpu != (colon != NULL) || (colon && !parse_u64(colon + 1, &number)))
+        if ((f->takes != NOTHING) != (colon != NULL) || (colon && !parse_u64(colon + 1, &number)))
             return ALLOWED;
-        if (f->takes_cpu && (number == 0 || number >= MAX_CPUS))
+        if (f->takes != NOTHING && (number == 0 || number > (f->takes == A_CPU ? MAX_CPUS - 1 : 10000)))
             return ALLOWED;
         chosen = f;
         chosen_n = number;
