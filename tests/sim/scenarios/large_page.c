@@ -30,4 +30,4 @@ static void user(void)
 }
 
 SCENARIO(large_page, "a 2 MiB page is split to protect a part, then unmapped", .cpus = 2, .setup = setup,
-         .body = {initiator, user}, .slow = true);
+         .body = {initiator, user}, .slow = true, .one_policy = true);

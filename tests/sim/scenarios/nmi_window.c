@@ -27,4 +27,4 @@ static void sampler(void)
 
 SCENARIO(nmi_window, "an NMI at any step of the target, whose handler touches user memory if it may",
          .cpus = 2, .setup = setup, .body = {initiator, user}, .nmi = sampler, .nmi_budget = 1,
-         .nmi_target = 1, .control = true, .bound = 3);
+         .nmi_target = 1, .control = true);
