@@ -26,8 +26,7 @@ static err_t hand_out(u32 n, enum frame_owner owner, paddr_t *out)
     return ERR_OK;
 }
 
-#define ASSERT_MAY_ALLOCATE()                                                                                \
-    DEBUG_ASSERT(!context_is_irq() && !context_is_nmi(), "frames are allocated by threads only")
+#define ASSERT_MAY_ALLOCATE() DEBUG_ASSERT(!context_is_nmi(), "an NMI may stand inside the allocator")
 
 err_t frame_alloc(enum frame_owner owner, paddr_t *out)
 {
@@ -80,7 +79,7 @@ static NORETURN COLD void bad_free(paddr_t p, const char *why, const struct fram
 
 void frame_free(paddr_t p)
 {
-    DEBUG_ASSERT(!context_is_nmi(), "an NMI may stand inside the allocator");
+    ASSERT_MAY_ALLOCATE();
     struct frame *f = frame_of(p);
     if (unlikely(!f))
         bad_free(p, "it is not the allocator's", NULL);

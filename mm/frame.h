@@ -1,8 +1,8 @@
 /* Physical frames: a buddy allocator over the boot memory map, with a cache on each CPU for single frames.
  *
  * Every frame has a descriptor with its state, an owner tag and a generation, which the coherence tests read.
- * Contexts: THREAD and IRQ-OFF; not IPI, not NMI. Only frame_free may be called in IPI context too: a shootdown that was put off
- * gives its memory back where its last CPU has flushed. */
+ * Contexts: any but NMI: its lists are guarded with interrupts off. The kernel's message functions do not allocate, but a shootdown
+ * that was put off gives its memory back where its last CPU has flushed, and self tests look at a CPU's cache by a message. */
 #pragma once
 
 #include "lib/boot_info.h"
