@@ -1,4 +1,4 @@
-/* The local APIC timer: one-shot, which every emulator gets right, or TSC-deadline, which idles for ever on Bochs 2.7 (kernel/timer.c
+/* The local APIC timer: one-shot, which every emulator gets right, or TSC-deadline, which not all that announce it do (kernel/timer.c
  * finds out). apic_init_cpu has set divisor and vector, with the timer stopped. SDM volume 3A, section 11.5.4. */
 #include "apic/apic.h"
 #include "lib/assert.h"

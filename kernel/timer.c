@@ -167,7 +167,8 @@ static void note_probe(void)
     atomic_store_relaxed(&probe_fired, rdtsc());
 }
 
-/* CPUID promises the mode on Bochs 2.7 too, where the interrupt never comes: kernels that believe it wait for ever. */
+/* CPUID's promise is not enough: emulators have been seen that take the deadline and never raise the interrupt, so that kernels
+ * which believe it wait for ever. On Bochs 2.7 it comes, here. */
 static bool deadline_fires(void)
 {
     struct wait w = WAIT("the TSC-deadline timer's interrupt", tsc_from_us(PROBE_LIMIT_US));
