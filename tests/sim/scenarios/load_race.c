@@ -30,4 +30,4 @@ static void loader(void)
 
 SCENARIO(load_race,
          "a CPU loads and leaves the space while another changes it: each must see the other, or be seen",
-         .cpus = 2, .setup = setup, .body = {initiator, loader}, .control = true);
+         .cpus = 2, .setup = setup, .body = {initiator, loader});
