@@ -356,13 +356,21 @@ void thread_yield(void)
     irq_enable();
 }
 
+/* Interrupts off. The wake came before the caller has blocked, so it goes on at once; but if it was thread_move's, elsewhere. */
+static void take_early_wake(struct thread *self)
+{
+    self->woken = false;
+    if (unlikely(place_of(self) != cpu_self()))
+        thread_reschedule();
+}
+
 static ALWAYS_INLINE void block(bool resumable)
 {
     ASSERT_MAY_BLOCK();
     struct thread *self = thread_self();
     irq_disable();
     if (self->woken) {
-        self->woken = false;
+        take_early_wake(self);
     } else {
         self->state = THREAD_BLOCKED;
         self->resumable = resumable;
@@ -429,7 +437,7 @@ err_t thread_block_until(u64 deadline)
     irq_disable();
     self->expired = false;
     if (self->woken) {
-        self->woken = false;
+        take_early_wake(self);
     } else if (rdtsc() >= deadline) {
         self->expired = true;
     } else {
