@@ -9,6 +9,7 @@
 #pragma once
 
 #include "lib/assert.h"
+#include "lib/features.h"
 #include "lib/percpu.h"
 #include "lib/x86/cpu.h"
 
@@ -49,13 +50,14 @@ static inline void preempt_disable(void) {}
 static inline void preempt_enable(void) {}
 #endif
 
-/* Interrupts on, and no open user-access section (STAC sets AC), in one look at RFLAGS. */
+/* Interrupts on, and no open user-access section (STAC sets AC), in one look at RFLAGS. Where SMAP is not used, AC means nothing: it
+ * is whatever ring 3 had set when it faulted. */
 static ALWAYS_INLINE bool context_flags_allow_waiting(void)
 {
 #ifdef VOLLEY_HOST
     return irq_enabled();
 #else
-    return (rflags_read() & (RFLAGS_IF | RFLAGS_AC)) == RFLAGS_IF;
+    return (rflags_read() & (features.smap ? RFLAGS_IF | RFLAGS_AC : RFLAGS_IF)) == RFLAGS_IF;
 #endif
 }
 

@@ -268,6 +268,29 @@ static void random_arguments(u64 rounds)
           sys_error_name(e));
 }
 
+/* A page fault with every flag set that ring 3 can set (AC: where SMAP is off, nothing clears it in the kernel). */
+static void fault_with_flags(void)
+{
+    s64 at = sys_map(0, SYS_PAGE, SYS_MAP_WRITE);
+    if (!check(at > 0, "no page: %s", sys_error_name(at)))
+        return;
+    u64 flags;
+    __asm__ volatile("pushfq\n\t"
+                     "pop %0\n\t"
+                     "mov %0, %%rcx\n\t"
+                     "or $0x44400, %%rcx\n\t" /* AC, NT, DF */
+                     "push %%rcx\n\t"
+                     "popfq\n\t"
+                     "movb $1, (%1)\n\t"
+                     "push %0\n\t"
+                     "popfq"
+                     : "=&r"(flags)
+                     : "r"(at)
+                     : "rcx", "memory", "cc");
+    check(*(volatile u8 *)at == 1, "what was written is not there");
+    sys_unmap((u64)at, SYS_PAGE);
+}
+
 s64 program(u64 arg)
 {
     struct workload *w = workload_of(arg);
@@ -282,6 +305,7 @@ s64 program(u64 arg)
     s64 e = sys_protect(readonly, SYS_PAGE, SYS_MAP_READ);
     check(e == 0, "read-only: %s", sys_error_name(e));
 
+    fault_with_flags();
     pointers();
     ranges();
     flags();
