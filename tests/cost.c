@@ -84,7 +84,8 @@ static void check_price(struct test *t, enum cost c, void (*operation)(void), u6
           (unsigned long long)paid, (unsigned long long)due);
     CHECK(t, !exact || paid <= due + SLACK, "%s: %llu ticks paid, due were %llu", cost_name(c),
           (unsigned long long)paid, (unsigned long long)due);
-    CHECK(t, again < PRICE, "%s: %llu ticks are still paid without a price", cost_name(c),
+    /* Elsewhere the host can always be busy: that the price is gone shows only as work. */
+    CHECK(t, !exact || again < PRICE, "%s: %llu ticks are still paid without a price", cost_name(c),
           (unsigned long long)again);
 }
 
