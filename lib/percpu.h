@@ -25,11 +25,16 @@ cpu_t host_cpu(void);
 #define this_cpu(name)             (name[host_cpu()])
 #define this_cpu_ptr(name)         (&name[host_cpu()])
 #define per_cpu(name, cpu)         (name[cpu])
+#ifndef VOLLEY_SIM
+#define this_cpu_store(name, v) (this_cpu(name) = (v))
+#endif
 static inline cpu_t cpu_self(void)
 {
     return host_cpu();
 }
 #ifdef VOLLEY_SIM
+#include "lib/x86/sim.h"
+#define this_cpu_store(name, v) sim_store(this_cpu_ptr(name), sizeof(name[0]), (u64)(v), __func__)
 /* The fields of the head that mm/ uses: each an array, because this_cpu puts the index behind the name. */
 extern struct sim_percpu_head {
     u32 user_work[HOST_CPUS];
@@ -71,6 +76,8 @@ extern char percpu_boot[]; /* linker.ld: CPU 0's block until it gets its own */
 
 #define this_cpu(name)                   (*(__typeof__(name) __seg_gs *)(uintptr_t) & (name))
 #define this_cpu_ptr(name)               ((__typeof__(name) *)(this_cpu(percpu_head.self) + (uintptr_t) & (name)))
+/* For a variable that other CPUs read: one store, seen in program order. */
+#define this_cpu_store(name, v)          (this_cpu(name) = (v))
 #define per_cpu(name, cpu)               (*(__typeof__(name) *)(percpu_base[cpu] + (uintptr_t) & (name)))
 
 static ALWAYS_INLINE cpu_t cpu_self(void)

@@ -21,6 +21,7 @@ COUNTER(space_returns, "returns to a space whose root was only borrowed meanwhil
 COUNTER(space_return_flushes, "of these, with a flush, because the space had changed");
 COUNTER(space_gave_up, "borrowed roots given up because tables were freed");
 
+/* Read by other CPUs in debug builds (mm/tlb_record.c), so not to be seen before what this CPU has published. */
 PERCPU(struct space *, tlb_loaded);
 PERCPU(struct space *, tlb_borrowed);
 PERCPU(bool, tlb_switching);
@@ -72,7 +73,7 @@ static void come_back(struct space *s, cpu_t self)
     compiler_barrier();
     /* Last, because it opens the NMI gate. */
     this_cpu(tlb_borrowed) = NULL;
-    this_cpu(tlb_loaded) = s;
+    this_cpu_store(tlb_loaded, s);
 }
 
 /* Every load of a root goes through here. */
@@ -138,7 +139,7 @@ void space_load(struct space *s)
             load_root(s, self);
         else
             load_kernel_root();
-        this_cpu(tlb_loaded) = s;
+        this_cpu_store(tlb_loaded, s);
         this_cpu(tlb_borrowed) = NULL;
         compiler_barrier();
         this_cpu(tlb_switching) = false;
@@ -161,7 +162,7 @@ void space_borrow(void)
         /* First the NMI gate closes, then initiators may stop telling us. The LOCKed clear: our accesses in the space are
          * over, and stores have drained; pairs with: mm/ticket.c:has_reached. */
         this_cpu(tlb_borrowed) = s;
-        this_cpu(tlb_loaded) = NULL;
+        this_cpu_store(tlb_loaded, NULL);
         STOP_POINT(STOP_BORROWED); /* the same */
         cpumask_unset_atomic(&s->active, cpu_self());
     }
