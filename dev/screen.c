@@ -159,16 +159,6 @@ void screen_init(const struct boot_info *boot)
                  columns, rows);
 }
 
-bool screen_is_on(void)
-{
-    return on;
-}
-
-u32 screen_columns(void)
-{
-    return on ? terminal.columns : 0;
-}
-
 void screen_page(s32 pages)
 {
     if (!on)

@@ -9,8 +9,5 @@
 /* Boot CPU, once, after kmap_init: what has been logged so far is shown, too. Says in the log what there is; without a screen, or with
  * too little memory, nothing happens. */
 void screen_init(const struct boot_info *boot);
-bool screen_is_on(void);
 /* Moves the view by that many pages, up or (negative) down, as far as lines are kept. Boot CPU, THREAD. */
 void screen_page(s32 pages);
-/* Characters in a row; 0 without a screen. */
-u32 screen_columns(void);
