@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "kernel/thread_internal.h"
 #include "kernel/wake_list.h"
 #include "tests/host/host.h"
 
