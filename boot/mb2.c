@@ -115,6 +115,8 @@ void boot_parse(u32 magic, const void *block, u64 readable, struct boot_info *ou
         read_tags(out, block, size);
     else
         NOTE(out, "the boot information is shorter than its own header");
+    mb2_check_modules(out);
+    mb2_check_framebuffer(out);
     if (!has_usable_memory(out)) {
         NOTE(out, "no memory map with usable memory: cannot go on");
         out->fatal = true;

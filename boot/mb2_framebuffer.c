@@ -47,3 +47,22 @@ void mb2_read_framebuffer(struct boot_info *out, const struct tag *t)
     out->framebuffer = f;
     out->have_framebuffer = true;
 }
+
+/* Pixels in memory that is given away would be drawn over the data of whoever gets it. VGA text is where it always was, whatever
+ * the map says of that hole. */
+void mb2_check_framebuffer(struct boot_info *out)
+{
+    const struct boot_framebuffer *f = &out->framebuffer;
+    u64 start = f->base.v, end = start + (u64)f->pitch * f->height;
+    if (!out->have_framebuffer || f->type == 2)
+        return;
+    for (u32 i = 0; i < out->mem_count; i++) {
+        const struct boot_mem_range *r = &out->mem[i];
+        if (r->type != BOOT_MEM_USABLE || r->start.v >= end || r->start.v + r->size <= start)
+            continue;
+        NOTE(out, "framebuffer 0x%llx to 0x%llx lies in usable memory: ignored", (unsigned long long)start,
+             (unsigned long long)end);
+        out->have_framebuffer = false;
+        return;
+    }
+}

@@ -83,3 +83,47 @@ void mb2_read_module(struct boot_info *out, const struct tag *t)
     m->size = end - start;
     mb2_copy_string(out, t, 16, m->name, sizeof(m->name), "module name");
 }
+
+/* Where `at` and what follows are usable up to; `at` itself if they are not. Entries of any other type count, too. */
+static u64 usable_until(const struct boot_info *info, u64 at)
+{
+    u64 until = at;
+    for (u32 i = 0; i < info->mem_count; i++) {
+        const struct boot_mem_range *r = &info->mem[i];
+        if (r->type == BOOT_MEM_USABLE && r->start.v <= at && at - r->start.v < r->size)
+            until = MAX(until, r->start.v + r->size);
+    }
+    for (u32 i = 0; i < info->mem_count; i++) {
+        const struct boot_mem_range *r = &info->mem[i];
+        if (r->type != BOOT_MEM_USABLE && r->start.v < until && r->start.v + r->size > at)
+            until = MAX(at, r->start.v);
+    }
+    return until;
+}
+
+static bool all_usable(const struct boot_info *info, u64 start, u64 end)
+{
+    while (start < end) {
+        u64 until = usable_until(info, start);
+        if (until == start)
+            return false;
+        start = until;
+    }
+    return true;
+}
+
+/* A module lies in memory that the map calls usable (Multiboot2 specification 2.0, section 3.6.8): one that does not would be
+ * read where nothing is mapped. */
+void mb2_check_modules(struct boot_info *out)
+{
+    u32 kept = 0;
+    for (u32 i = 0; i < out->module_count; i++) {
+        struct boot_module m = out->modules[i];
+        if (all_usable(out, m.start.v, m.start.v + m.size))
+            out->modules[kept++] = m;
+        else
+            NOTE(out, "module %.16s at 0x%x, %u bytes, is not in usable memory: ignored", m.name,
+                 (u32)m.start.v, (u32)m.size);
+    }
+    out->module_count = kept;
+}

@@ -50,3 +50,7 @@ void mb2_copy_string(struct boot_info *out, const struct tag *t, u32 from, char 
 void mb2_read_memory_map(struct boot_info *out, const struct tag *t);
 void mb2_read_module(struct boot_info *out, const struct tag *t);
 void mb2_read_framebuffer(struct boot_info *out, const struct tag *t);
+
+/* Against the memory map, once all tags are read: what cannot be where it is said to be is ignored, with a note. */
+void mb2_check_modules(struct boot_info *out);
+void mb2_check_framebuffer(struct boot_info *out);

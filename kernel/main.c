@@ -1,7 +1,7 @@
 /* From boot/ to the prompt: the table of contents of the kernel. */
 #include "bench/bench.h"
 #include "dev/screen.h"
-#include "kernel/acpi.h"
+#include "kernel/acpi_read.h"
 #include "kernel/clock.h"
 #include "kernel/cmdline.h"
 #include "kernel/console.h"
@@ -31,15 +31,10 @@
 
 static struct acpi_info acpi;
 
-static const void *map_firmware_table(paddr_t p, u64 bytes)
+static void log_notes(const struct boot_info *boot)
 {
-    return kmap_phys(p, bytes, PT_READ);
-}
-
-static void log_notes(const char *from, const char (*notes)[112], u32 count)
-{
-    for (u32 i = 0; i < count; i++)
-        log_warn("%s: %s", from, notes[i]);
+    for (u32 i = 0; i < boot->note_count; i++)
+        log_warn("boot information: %s", boot->notes[i]);
 }
 
 /* What the command line asks for, in this order; then the prompt, or the end. */
@@ -64,7 +59,7 @@ NORETURN void kmain(const struct boot_info *boot)
 {
     console_init(); /* text from here on */
     trap_init();    /* faults are reported from here on */
-    log_notes("boot information", boot->notes, boot->note_count);
+    log_notes(boot);
     if (boot->fatal)
         panic("the boot information is unusable; boot through GRUB's multiboot2 command");
     cmdline_parse(boot->cmdline); /* before anything that it can switch */
@@ -76,8 +71,7 @@ NORETURN void kmain(const struct boot_info *boot)
     screen_init(boot);            /* text there, too: what was said before, first */
     page_fault_init();            /* stale entries are explained from here on */
     process_init(boot);           /* the programs among the boot modules; faults of ring 3 */
-    acpi_parse(boot, map_firmware_table, &acpi);
-    log_notes("ACPI", acpi.notes, acpi.note_count);
+    acpi_read(boot, &acpi);       /* what the firmware's tables say */
     power_init(&acpi);
     clock_init(&acpi); /* TSC frequency: waits are in real time from here on */
     console_init_keyboard();

@@ -33,6 +33,8 @@ void programs_init(const struct boot_info *boot)
 {
     for (u32 i = 0; i < boot->module_count; i++) {
         const struct boot_module *m = &boot->modules[i];
+        if (boot_module_is_data(m))
+            continue;
         struct program *p = &programs[count];
         err_t e = program_read(p, m->name, phys_to_virt(m->start), m->size);
         if (!p->name[0] || program_find(p->name)) {

@@ -28,6 +28,10 @@ struct boot_module {
     char name[64];
 };
 
+/* Modules that are no programs: replacements for what the machine itself says. */
+#define BOOT_MODULE_ACPI  "acpi"             /* ACPI tables: kernel/acpi_image.h */
+#define BOOT_MODULE_BLOCK "boot-information" /* a block of multiboot2 tags: boot/boot.c */
+
 struct boot_framebuffer {
     paddr_t base;
     u32 pitch, width, height;
@@ -56,6 +60,11 @@ struct boot_info {
     /* Physical range of the loaded kernel, page aligned, with its bss and boot stack. */
     paddr_t kernel_start, kernel_end;
 };
+
+/* The module whose first word is `name`; NULL: there is none. Any context. */
+const struct boot_module *boot_module_find(const struct boot_info *boot, const char *name);
+/* Whether it is one of those above, and not a program. */
+bool boot_module_is_data(const struct boot_module *m);
 
 /* Where boot/ ends and kernel/ begins (kernel/main.c): boot CPU, interrupts off, boot page tables, boot stack. */
 NORETURN void kmain(const struct boot_info *info);

@@ -272,6 +272,49 @@ HOST_TEST(modules_backwards_and_too_many)
     CHECK_NOTED("more than 16 modules");
 }
 
+HOST_TEST(modules_outside_of_usable_memory)
+{
+    static const struct boot_mem_range map[] = {
+        {PADDR(0x400000), 0x100000, 1}, /* unsorted, and two that touch */
+        {PADDR(0x100000), 0x100000, 1},
+        {PADDR(0x200000), 0x100000, 1},
+        {PADDR(0x480000), 0x1000, 2}, /* less good wins */
+    };
+    struct block b = block_begin();
+    put_memory_map(&b, 24, map, ARRAY_SIZE(map));
+    put_module(&b, 0x1ff000, 0x201000, "across");
+    put_module(&b, 0x2ff000, 0x300001, "sticks-out");
+    put_module(&b, 0x470000, 0x490000, "reserved");
+    put_module(&b, 0x800000, 0x801000, "nowhere");
+    put_module(&b, 0x4ff000, 0x500000, "end");
+    block_end(&b);
+    parse(&b);
+    HOST_CHECK(info.module_count == 2 && !strcmp(info.modules[0].name, "across") &&
+                   !strcmp(info.modules[1].name, "end"),
+               "%u modules", info.module_count);
+    CHECK_NOTED("module sticks-out at 0x2ff000, 4097 bytes, is not in usable memory");
+    CHECK_NOTED("module reserved at 0x470000");
+    CHECK_NOTED("module nowhere at 0x800000");
+}
+
+HOST_TEST(framebuffer_in_usable_memory)
+{
+    struct framebuffer_tag low = rgb;
+    low.base = plain_map[3].start.v + plain_map[3].size - 1;
+    struct block b = small_block();
+    put_tag(&b, 8, &low, sizeof(low));
+    block_end(&b);
+    parse(&b);
+    HOST_CHECK(!info.have_framebuffer && !info.fatal, "%u notes", info.note_count);
+    CHECK_NOTED("framebuffer 0x1ffdefff to 0x2013e8ff lies in usable memory");
+    low.base++;
+    b = small_block();
+    put_tag(&b, 8, &low, sizeof(low));
+    block_end(&b);
+    parse(&b);
+    HOST_CHECK(info.have_framebuffer && info.note_count == 0, "%u notes", info.note_count);
+}
+
 HOST_TEST(framebuffers_that_cannot_be_drawn_on)
 {
     struct {
