@@ -3,6 +3,7 @@
 
 #include "apic/apic.h"
 #include "kernel/command.h"
+#include "kernel/fault_alloc.h"
 #include "kernel/fault_cpus.h"
 #include "kernel/idle.h"
 #include "kernel/panic.h"
@@ -163,13 +164,14 @@ static const struct fault faults[] = {
     {"hold", "CPU 1 with its interrupts off for N ms (fault=hold:N)", fault_hold, A_NUMBER},
     {"stall", "CPU 1 in a message's function for N ms (fault=stall:N)", fault_stall, A_NUMBER},
     {"nmi-storm", "N NMIs to every CPU among shootdowns (fault=nmi-storm:N)", fault_nmi_storm, A_NUMBER},
+    {"alloc", "the Nth allocation is refused (fault=alloc:N)", fault_alloc, A_NUMBER},
     {"wait-irq-off", "a call that is waited for with interrupts off", call_with_interrupts_off, NOTHING},
     {"unmap-irq-off", "a shootdown with interrupts off", unmap_with_interrupts_off, NOTHING},
 };
 
 #define ALLOWED                                                                                              \
-    "panic, panic-in-panic, stack, ud, ipi:CPU (1 to 511), nmi, hold:MS, stall:MS, nmi-storm:N (1 to "       \
-    "10000), wait-irq-off, unmap-irq-off"
+    "panic, panic-in-panic, stack, ud, ipi:CPU (1 to 511), nmi, hold:MS, stall:MS, nmi-storm:N, "            \
+    "alloc:N (1 to 10000), wait-irq-off, unmap-irq-off"
 
 static const char *set_fault(const char *value)
 {

@@ -6,6 +6,7 @@
 #include "lib/counter.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "mm/fail.h"
 #include "mm/frame.h"
 #include "mm/layout.h"
 #include "smp/topology.h"
@@ -35,6 +36,8 @@ u64 process_frames_max(void)
 static err_t enter(struct process *p, u32 max)
 {
     err_t e = ERR_FULL;
+    if (fail_here("a place in the table of processes"))
+        return e;
     spin_lock(&table_lock);
     for (u32 i = 0; used < max && i < PROCESS_MAX; i++)
         if (!table[i]) {

@@ -13,6 +13,7 @@
 #include "lib/features.h"
 #include "lib/spinlock.h"
 #include "lib/string.h"
+#include "mm/fail.h"
 #include "mm/frame.h"
 #include "mm/kmap.h"
 #include "mm/layout.h"
@@ -78,7 +79,7 @@ u32 thread_count(void)
 
 err_t thread_alloc(const char *name, bool stack, struct thread **out)
 {
-    struct thread *t = take_free();
+    struct thread *t = fail_here("a thread descriptor") ? NULL : take_free();
     if (!t)
         return ERR_FULL;
     if (stack && !t->stack_top) {

@@ -4,11 +4,30 @@
 #include "lib/assert.h"
 #include "lib/context.h"
 #include "lib/string.h"
+#include "mm/fail.h"
 #include "mm/frame_internal.h"
 #include "mm/layout.h"
 
 struct frame **frame_sections;
 u32 frame_section_count;
+
+struct fail fail;
+
+/* Of several CPUs that allocate at the same time, one takes the last count, and is refused. */
+COLD bool fail_count(const char *what)
+{
+    u64 left = atomic_load_relaxed(&fail.left);
+    do
+        if (!left)
+            return false;
+    while (!atomic_cmpxchg(&fail.left, &left, left - 1));
+    if (left != 1)
+        return false;
+    atomic_fetch_add(&fail.refused, 1);
+    if (fail.hook)
+        fail.hook(what);
+    return true;
+}
 
 struct frame *frame_of(paddr_t p)
 {
@@ -49,6 +68,8 @@ err_t frame_alloc_order(u32 order, enum frame_owner owner, paddr_t *out)
         return ERR_INVAL;
     if (order == FRAME_4K)
         return frame_alloc(owner, out);
+    if (fail_here("a block of frames"))
+        return ERR_NOMEM;
     u32 n = frame_buddy_take(order, FRAME_USED);
     if (n == FRAME_NONE) {
         frame_drain_cache(); /* our singles may be what is missing in a block */
@@ -60,6 +81,8 @@ err_t frame_alloc_order(u32 order, enum frame_owner owner, paddr_t *out)
 err_t frame_alloc_below(u64 limit, enum frame_owner owner, paddr_t *out)
 {
     ASSERT_MAY_ALLOCATE();
+    if (fail_here("a frame below a limit"))
+        return ERR_NOMEM;
     u32 end = (u32)MIN(limit >> PAGE_SHIFT, (u64)FRAME_NONE);
     u32 n = frame_buddy_take_below(end, FRAME_4K, FRAME_USED);
     if (n == FRAME_NONE) {

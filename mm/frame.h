@@ -80,3 +80,6 @@ struct frame_stats {
 struct frame_stats frame_stats(void); /* exact when the machine is quiet */
 /* Gives the running CPU's cached frames back, so that the buddy lists can merge. */
 void frame_drain_cache(void);
+/* False: single frames come from and go to the buddy lists, where mm/fail.h can refuse them; true: as usual. For all CPUs, but each
+ * has to call it itself to be sure of it, as it keeps what its cache has until then. */
+void frame_cache_use(bool use);

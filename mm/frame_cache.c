@@ -4,14 +4,16 @@
 #include "lib/context.h"
 #include "lib/percpu.h"
 #include "lib/spinlock.h"
+#include "mm/fail.h"
 #include "mm/frame_internal.h"
 
 #define CACHE_FRAMES 32u /* 128 KiB: 512 CPUs keep at most 64 MiB from each other */
 #define CACHE_BATCH  (CACHE_FRAMES / 2)
 
 struct frame_cache {
-    u32 count;  /* read by other CPUs for statistics */
-    bool ready; /* at the CPU's first use of it */
+    u32 count;   /* read by other CPUs for statistics */
+    bool ready;  /* at the CPU's first use of it */
+    bool listed; /* in `caches` */
     struct frame_cache *next;
     u32 frame[CACHE_FRAMES];
 };
@@ -20,6 +22,8 @@ static PERCPU(struct frame_cache, frame_cache);
 /* All that are ready, for statistics. Only ever grows. */
 static struct frame_cache *caches;
 static spinlock_t caches_lock = SPINLOCK_INIT;
+
+static bool caches_off; /* each CPU looks where its cache is not ready: see frame_cache_use */
 
 /* CPU 0's boot block is copied when it gets its own (lib/percpu.c): frames cached there would belong to two caches.
  * All other blocks are kept for ever. */
@@ -35,12 +39,15 @@ static bool block_is_final(void)
 /* Interrupts off. */
 static COLD bool start_cache(struct frame_cache *c)
 {
-    if (!block_is_final())
+    if (!block_is_final() || atomic_load_relaxed(&caches_off))
         return false;
-    spin_lock(&caches_lock);
-    c->next = caches;
-    caches = c;
-    spin_unlock(&caches_lock);
+    if (!c->listed) {
+        spin_lock(&caches_lock);
+        c->next = caches;
+        caches = c;
+        spin_unlock(&caches_lock);
+        c->listed = true;
+    }
     c->ready = true;
     return true;
 }
@@ -57,7 +64,7 @@ u32 frame_cache_take(enum frame_state as)
     u32 n = FRAME_NONE;
 
     if (unlikely(!is_ready(c))) {
-        n = frame_buddy_take(FRAME_4K, as);
+        n = fail_here("a frame") ? FRAME_NONE : frame_buddy_take(FRAME_4K, as);
     } else {
         u32 count = c->count;
         if (unlikely(!count))
@@ -114,6 +121,15 @@ void frame_drain_cache(void)
         frame_buddy_give_singles(c->frame, c->count);
         atomic_store_relaxed(&c->count, 0);
     }
+    irq_restore(irq);
+}
+
+void frame_cache_use(bool use)
+{
+    atomic_store_relaxed(&caches_off, !use);
+    bool irq = irq_save();
+    frame_drain_cache();
+    this_cpu_ptr(frame_cache)->ready = false; /* the next use asks anew */
     irq_restore(irq);
 }
 
