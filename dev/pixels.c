@@ -81,3 +81,12 @@ void pixels_draw(const struct pixels *p, u32 column, u32 row, u32 cell, bool rev
         draw(p, line, glyph, fg, bg, 1);
     }
 }
+
+void pixels_fill(const struct pixels *p, u32 x, u32 y, u32 width, u32 height, u32 colour)
+{
+    for (u32 row = 0; row < height; row++) {
+        volatile u8 *at = p->base + (u64)(y + row) * p->pitch + (u64)x * p->bytes;
+        for (u32 i = 0; i < width; i++, at += p->bytes)
+            put(at, p->bytes, p->colour[colour]);
+    }
+}

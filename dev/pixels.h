@@ -18,3 +18,5 @@ err_t pixels_init(struct pixels *p, const struct boot_framebuffer *f, void *base
                   const struct font *font) MUST_CHECK;
 /* The cell at (column, row), as dev/terminal.h packs it; reversed for the cursor. */
 void pixels_draw(const struct pixels *p, u32 column, u32 row, u32 cell, bool reversed);
+/* A rectangle of one of the 16 colours; x, y and sizes in pixels, within the framebuffer. */
+void pixels_fill(const struct pixels *p, u32 x, u32 y, u32 width, u32 height, u32 colour);

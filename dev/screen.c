@@ -17,6 +17,7 @@ extern const u8 font_small[], font_small_end[], font_large[], font_large_end[];
 /* Screens of text that are kept: 8 of 100 x 48 cells are 150 KiB. */
 #define SCREENS_KEPT 8u
 #define NEVER_SHOWN  (~0u)
+#define WHITE        15u
 
 static bool wanted = true, on, is_text;
 static struct font font;
@@ -25,6 +26,7 @@ static struct vga_text vga;
 static struct terminal terminal;
 static u32 *shown;                    /* what each place of the screen shows now */
 static u32 cursor_column, cursor_row; /* where the cursor was drawn last */
+static bool picture;                  /* is in place of the text */
 
 static void draw(u32 column, u32 row, u32 cell, bool cursor)
 {
@@ -34,10 +36,23 @@ static void draw(u32 column, u32 row, u32 cell, bool cursor)
         pixels_draw(&pixels, column, row, cell, cursor);
 }
 
+/* All is to be drawn anew, on black: a picture may have been where no cell lies. */
+static void forget(void)
+{
+    if (!is_text)
+        pixels_fill(&pixels, 0, 0, terminal.columns * font.width, terminal.rows * font.height, 0);
+    for (u64 i = 0; i < (u64)terminal.rows * terminal.columns; i++)
+        shown[i] = NEVER_SHOWN;
+}
+
 /* Brings the screen up to what the terminal says. */
 static void update(void)
 {
     u32 columns = terminal.columns;
+    if (picture) {
+        picture = false;
+        forget();
+    }
     /* The old cursor's place is drawn again, whatever is there now. */
     if (cursor_row < terminal.rows)
         shown[cursor_row * columns + cursor_column] = NEVER_SHOWN;
@@ -165,6 +180,43 @@ void screen_page(s32 pages)
         return;
     terminal_scroll(&terminal, pages * (s32)(terminal.rows - 1));
     update();
+}
+
+/* ---- pictures ---- */
+
+#define CAPTIONS 2u
+
+u32 screen_picture_side(void)
+{
+    return on && !is_text ? MIN(terminal.columns * font.width, (terminal.rows - CAPTIONS) * font.height) : 0;
+}
+
+static void draw_caption(u32 row, const char *text)
+{
+    for (u32 c = 0; c < terminal.columns && text[c]; c++)
+        draw(c, row, CELL((u8)text[c], 7, 0), false);
+}
+
+void screen_picture_show(const struct screen_picture *p)
+{
+    u32 all = p->size + 2 * p->frame, scale = screen_picture_side() / all, top = CAPTIONS * font.height;
+    if (!scale)
+        return;
+    picture = true;
+    forget();
+    for (u32 i = 0; i < CAPTIONS; i++)
+        draw_caption(i, p->caption[i]);
+    pixels_fill(&pixels, 0, top, all * scale, all * scale, WHITE);
+    for (u32 y = 0; y < p->size; y++)
+        for (u32 x = 0; x < p->size; x++)
+            if (p->dark(p->arg, x, y))
+                pixels_fill(&pixels, (p->frame + x) * scale, top + (p->frame + y) * scale, scale, scale, 0);
+}
+
+void screen_picture_end(void)
+{
+    if (on && picture)
+        update();
 }
 
 static const char *set_screen(const char *value)

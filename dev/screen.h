@@ -11,3 +11,17 @@
 void screen_init(const struct boot_info *boot);
 /* Moves the view by that many pages, up or (negative) down, as far as lines are kept. Boot CPU, THREAD. */
 void screen_page(s32 pages);
+
+/* A picture in black and white in place of the text, with two lines above it: squares, `size` in a row, in a light frame of `frame` more on
+ * each side, as large as whole pixels allow. */
+struct screen_picture {
+    u32 size, frame;
+    bool (*dark)(const void *arg, u32 x, u32 y);
+    const void *arg;
+    const char *caption[2];
+};
+/* The side in pixels of the square that a picture has at most; 0: there is no framebuffer. */
+u32 screen_picture_side(void);
+/* Shows it until screen_picture_end, or until there is new text: what a machine has to say must not wait for a key. Boot CPU, THREAD. */
+void screen_picture_show(const struct screen_picture *p);
+void screen_picture_end(void);

@@ -41,6 +41,11 @@ void console_init_keyboard(void)
     have_keyboard = keyboard_init();
 }
 
+bool console_has_serial(void)
+{
+    return have_serial;
+}
+
 bool console_can_read(void)
 {
     return have_serial || have_keyboard;

@@ -11,6 +11,8 @@ void console_init(void);
 /* Boot CPU, once, when waits have a clock: the keyboard. */
 void console_init_keyboard(void);
 
+/* Whether there is a serial port that text goes to. */
+bool console_has_serial(void);
 /* Whether anybody can type: there is a serial port, or a keyboard. */
 bool console_can_read(void);
 /* The next byte that was typed, or -1. Boot CPU, THREAD; does not wait. */

@@ -6,6 +6,7 @@
 #include "kernel/cmdline.h"
 #include "kernel/console.h"
 #include "kernel/cost.h"
+#include "kernel/export.h"
 #include "kernel/fault_inject.h"
 #include "kernel/features.h"
 #include "kernel/machine.h"
@@ -50,8 +51,10 @@ static NORETURN void run(void)
         ok = bench_run(bench_requested()) && ok;
     ok = process_run_requested() && ok;
     profile_end_if_asked();
-    if (!cmdline_quit())
+    if (!cmdline_quit()) {
+        export_offer(console_has_serial());
         shell_run();
+    }
     power_off(console_end(ok));
 }
 
@@ -69,6 +72,7 @@ NORETURN void kmain(const struct boot_info *boot)
     frame_init(boot);             /* memory that is free */
     kmap_init(boot);              /* the final kernel tables: no identity map, W^X */
     screen_init(boot);            /* text there, too: what was said before, first */
+    export_init();                /* results are kept, for who has nothing but that screen */
     page_fault_init();            /* stale entries are explained from here on */
     process_init(boot);           /* the programs among the boot modules; faults of ring 3 */
     acpi_read(boot, &acpi);       /* what the firmware's tables say */

@@ -4,6 +4,8 @@
 #include "lib/log.h"
 #include "lib/string.h"
 
+void (*json_keep)(const char *text, size_t n);
+
 /* Counts on past the end, so that json_end knows how long the record would have been. */
 static void add(struct json *j, const char *text, size_t n)
 {
@@ -102,6 +104,8 @@ bool json_end(struct json *j)
     if (j->length < JSON_MAX) {
         j->text[j->length] = 0;
         print("%s\n", j->text);
+        if (json_keep)
+            json_keep(j->text, j->length);
         return true;
     }
     size_t length = j->length;

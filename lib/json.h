@@ -30,3 +30,6 @@ void json_bool(struct json *j, const char *key, bool value);
 /* [1,2,3] */
 void json_u64_list(struct json *j, const char *key, const u64 *values, u32 count);
 bool json_end(struct json *j);
+
+/* Gets each record that is printed, without a line feed, in json_end's context; NULL: nobody keeps them. Set once, by the boot CPU. */
+extern void (*json_keep)(const char *text, size_t n);

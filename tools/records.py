@@ -33,7 +33,7 @@ class Run:
             self.raw.setdefault(key_of(record, cost=False), []).extend(record["samples"])
         elif kind == "seed":
             self.seed.append(record)
-        elif kind == "end":
+        elif kind in ("end", "export"):  # what `qr` shows is complete, of as many records as it says
             self.ended = True
 
     def samples(self, record):
