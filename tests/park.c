@@ -9,10 +9,11 @@
 
 static u32 ended, ran_on_parked;
 static u32 go;
+static u32 emptied; /* 1 + the CPU whose parking has returned: until then threads may still be there */
 
 static void note_end(void)
 {
-    if (cpu_is_parked(cpu_self()))
+    if (atomic_load_relaxed(&emptied) == 1 + cpu_self())
         atomic_fetch_add(&ran_on_parked, 1);
     atomic_fetch_add(&ended, 1);
 }
@@ -62,7 +63,7 @@ static void park_moves_threads(struct test *t)
     }
     u32 before = thread_count(), n = 20;
     struct thread *waiting;
-    ended = ran_on_parked = go = 0;
+    ended = ran_on_parked = go = emptied = 0;
     for (u32 i = 0; i < n; i++)
         if (!spawn(t, cpu, sleep_a_little, (void *)(u64)(i * 100)))
             return;
@@ -71,6 +72,7 @@ static void park_moves_threads(struct test *t)
         return;
     err_t e = cpu_park(cpu);
     REQUIRE(t, e == ERR_OK, "CPU %u cannot be parked: %s", cpu, err_name(e));
+    atomic_store_relaxed(&emptied, 1 + cpu);
     u64 switches = atomic_load_relaxed(&waiting->switches);
     CHECK(t, cpu_park(cpu) == ERR_OK && cpu_is_parked(cpu), "parked twice");
     struct thread *nobody;
@@ -90,6 +92,7 @@ static void park_moves_threads(struct test *t)
     thread_put(waiting);
     CHECK(t, wait_until_gone(before), "they are not gone");
 
+    atomic_store_relaxed(&emptied, 0);
     CHECK(t, cpu_unpark(cpu) == ERR_OK && !cpu_is_parked(cpu), "it cannot be unparked");
     atomic_store_relaxed(&ended, 0);
     if (spawn(t, cpu, sleep_a_little, NULL))

@@ -13,8 +13,10 @@
 #include "tests/residents.h"
 #include "tests/window.h"
 
-#define STORM_MS     20000u
-#define CHANGES      150u
+#define STORM_MS 20000u
+#define CHANGES  150u /* at least */
+#define READS                                                                                                \
+    32u /* of the changing page, before the storm may end: a busy host may let the readers run late */
 #define FRAMES       4u /* so that a frame has its next content long before it is mapped again */
 #define SPACES       3u /* the one that changes, and others to be elsewhere */
 #define LONE_VA      (TEST_USER_VA + 2 * GIB) /* alone in its tables */
@@ -50,7 +52,7 @@ static void read_once(struct storm_cpu *me)
         me->faults++;
         return;
     }
-    me->reads++;
+    atomic_store_relaxed(&me->reads, me->reads + 1);
     if (v - CONTENT(0) >= least)
         return;
     if (!me->stale++) {
@@ -147,6 +149,14 @@ static void storm_judge(struct test *t, const cpumask_t *cpus)
               (unsigned long long)(sum.reads + sum.faults), (unsigned long long)sum.faults);
 }
 
+static bool have_read(const cpumask_t *cpus)
+{
+    u64 reads = 0;
+    CPUMASK_FOREACH (c, cpus)
+        reads += atomic_load_relaxed(&storm.cpu[c].reads);
+    return reads >= READS;
+}
+
 static void storm_run(struct test *t, bool tables)
 {
     cpumask_t cpus = {0};
@@ -158,7 +168,8 @@ static void storm_run(struct test *t, bool tables)
         CPUMASK_FOREACH (c, &cpus_online)
             if (c != cpu_self() && worker_start(c, storm_main, &storm.cpu[c]) == ERR_OK)
                 cpumask_set(&cpus, c);
-        for (u64 gen = 1; gen <= CHANGES; gen++) {
+        struct wait w = WAIT("the readers of the storm", wait_ms(STORM_MS / 2));
+        for (u64 gen = 1; gen <= CHANGES || (!have_read(&cpus) && wait_spin(&w)); gen++) {
             err_t e = change(gen, tables);
             if (!CHECK(t, e == ERR_OK, "change %llu: %s", (unsigned long long)gen, err_name(e)))
                 break;
