@@ -19,7 +19,6 @@ static ALWAYS_INLINE void x2apic_icr_write(apic_id_t dest, u32 command)
      * pairs with: the first reads of whoever the interrupt starts (smp/drain.c:msg_drain, boot/trampoline.asm);
      * else: WRMSR here does not wait for the store buffer (SDM 11.12.3), and the target could look before there is
      * anything to see, with no second interrupt to make it look again. */
-    fence_before_x2apic_icr();
-    wrmsr(MSR_X2APIC(APIC_REG_ICR), (u64)dest << 32 | command);
+    fence_and_write_x2apic_icr(MSR_X2APIC(APIC_REG_ICR), (u64)dest << 32 | command);
     cost_icr();
 }

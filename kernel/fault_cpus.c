@@ -14,7 +14,7 @@
 #include "smp/cpus.h"
 #include "smp/message.h"
 
-#define VICTIM   1u
+#define VICTIM   FAULT_VICTIM
 #define PLACE    (2 * GIB)
 #define LIMIT_MS 60000u
 
@@ -60,7 +60,7 @@ static void victim(void *arg)
     preempt_enable();
 }
 
-static void change(struct space *s)
+void fault_change(struct space *s)
 {
     err_t e = space_map_fresh(s, PLACE, 4, PT_READ | PT_WRITE | PT_USER, FRAME_OWNER_USER);
     if (e == ERR_OK)
@@ -69,11 +69,14 @@ static void change(struct space *s)
         panic("fault: a change of a space ended with: %s", err_name(e));
 }
 
-static struct space *begin(u64 ms)
+struct space *fault_begin(u64 ms)
 {
     struct space *s;
     if (space_create(&s) != ERR_OK)
         panic("fault: no memory for a space");
+    /* Keeps the table, so that the changes are plain ones, which any policy serves. */
+    if (space_map_fresh(s, PLACE + 16 * PAGE_SIZE, 1, PT_READ | PT_USER, FRAME_OWNER_USER) != ERR_OK)
+        panic("fault: no memory for a page");
     hold_ms = ms;
     atomic_store_relaxed(&stage, BEFORE);
     if (worker_start(VICTIM, victim, s) != ERR_OK)
@@ -82,13 +85,13 @@ static struct space *begin(u64 ms)
     return s;
 }
 
-static u64 count_of(const char *counter)
+u64 fault_count(const char *counter)
 {
     const struct counter *c = counter_find(counter);
     return c ? counter_sum(c) : 0;
 }
 
-static void end(struct space *s, const char *what, u64 changes)
+void fault_end(struct space *s, const char *what, u64 changes)
 {
     reach(LEAVE);
     if (worker_wait(VICTIM, LIMIT_MS) != ERR_OK)
@@ -96,12 +99,12 @@ static void end(struct space *s, const char *what, u64 changes)
     space_destroy(s);
     log_info(
         "fault=%s: survived: %llu changes ended, the watchdog has reported %llu and rung again %llu times",
-        what, (unsigned long long)changes, (unsigned long long)count_of("msg_watchdog_reports"),
-        (unsigned long long)count_of("msg_rings_again"));
+        what, (unsigned long long)changes, (unsigned long long)fault_count("msg_watchdog_reports"),
+        (unsigned long long)fault_count("msg_rings_again"));
 }
 
 /* The watchdog's patience, shorter than the fault, so that the report is seen; it gives up much later. */
-static struct msg_watchdog hurry(u64 ms)
+struct msg_watchdog fault_hurry(u64 ms)
 {
     struct msg_watchdog usual = msg_watchdog;
     u64 part = MAX(ms / (4 * wait_scale), 1);
@@ -111,32 +114,40 @@ static struct msg_watchdog hurry(u64 ms)
 
 void fault_hold(u64 ms)
 {
-    struct msg_watchdog usual = hurry(ms);
-    struct space *s = begin(ms);
+    struct msg_watchdog usual = fault_hurry(ms);
+    struct space *s = fault_begin(ms);
     for (u32 i = 0; i < 4; i++)
-        change(s);
-    end(s, "hold", 4);
+        fault_change(s);
+    fault_end(s, "hold", 4);
     msg_watchdog = usual;
 }
 
 static void stall(struct msg_in *in)
 {
+    u64 ms = in->word[0];
     reach(STALLED);
-    delay_ms(in->word[0]);
+    delay_ms(ms);
 }
 MSG_KIND(fault_stall_kind, stall);
 
+void fault_stall_victim(u32 flags, u64 ms)
+{
+    struct msg m = {.kind = &fault_stall_kind, .flags = flags, .word = {ms}};
+    preempt_disable();
+    if (msg_post(VICTIM, &m) != ERR_OK)
+        panic("fault: CPU %u gets no message", VICTIM);
+    preempt_enable();
+    await(STALLED);
+}
+
 void fault_stall(u64 ms)
 {
-    struct msg m = {.kind = &fault_stall_kind, .flags = MSG_ASYNC, .word = {ms}};
-    struct msg_watchdog usual = hurry(ms);
-    struct space *s = begin(0);
-    if (msg_send(VICTIM, &m) != ERR_OK)
-        panic("fault: CPU %u gets no message", VICTIM);
-    await(STALLED); /* its line is free again: the shootdown goes by message, which the watchdog watches */
+    struct msg_watchdog usual = fault_hurry(ms);
+    struct space *s = fault_begin(0);
+    fault_stall_victim(MSG_ASYNC, ms); /* its line is free again: the shootdown goes by message */
     for (u32 i = 0; i < 4; i++)
-        change(s);
-    end(s, "stall", 4);
+        fault_change(s);
+    fault_end(s, "stall", 4);
     msg_watchdog = usual;
 }
 
@@ -155,16 +166,16 @@ NMI_HOOK(fault_storm, in_storm);
 
 void fault_nmi_storm(u64 n)
 {
-    struct space *s = begin(0);
+    struct space *s = fault_begin(0);
     atomic_store_relaxed(&storm_taken, 0);
     atomic_store_relaxed(&storming, true);
     for (u64 i = 0; i < n; i++) {
         CPUMASK_FOREACH (c, &cpus_online)
             apic_send_nmi(cpu_apic_id(c));
-        change(s);
+        fault_change(s);
     }
     delay_us(1000);
-    end(s, "nmi-storm", n);
+    fault_end(s, "nmi-storm", n);
     atomic_store_relaxed(&storming, false);
     log_info("fault=nmi-storm: %llu NMIs were taken", (unsigned long long)storm_taken);
 }

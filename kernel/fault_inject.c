@@ -5,6 +5,8 @@
 #include "kernel/command.h"
 #include "kernel/fault_alloc.h"
 #include "kernel/fault_cpus.h"
+#include "kernel/fault_dead.h"
+#include "kernel/fault_ipi.h"
 #include "kernel/idle.h"
 #include "kernel/panic.h"
 #include "kernel/worker.h"
@@ -24,8 +26,12 @@ struct fault {
     enum { NOTHING, A_CPU, A_NUMBER } takes; /* behind the colon */
 };
 
-static const struct fault *chosen;
-static u64 chosen_n;
+/* Those of the command line, in this order. */
+static struct {
+    const struct fault *fault;
+    u64 n;
+} chosen[8];
+static u32 chosen_count;
 
 /* ---- what can be broken ---- */
 
@@ -164,6 +170,12 @@ static const struct fault faults[] = {
     {"hold", "CPU 1 with its interrupts off for N ms (fault=hold:N)", fault_hold, A_NUMBER},
     {"stall", "CPU 1 in a message's function for N ms (fault=stall:N)", fault_stall, A_NUMBER},
     {"nmi-storm", "N NMIs to every CPU among shootdowns (fault=nmi-storm:N)", fault_nmi_storm, A_NUMBER},
+    {"drop-ipi", "the Nth doorbell is lost (fault=drop-ipi:N)", fault_drop_ipi, A_NUMBER},
+    {"double-ipi", "the Nth doorbell comes twice (fault=double-ipi:N)", fault_double_ipi, A_NUMBER},
+    {"delay-ipi", "the Nth doorbell comes late (fault=delay-ipi:N)", fault_delay_ipi, A_NUMBER},
+    {"drop-word", "a doorbell for the flush-everything word is lost", fault_drop_word, NOTHING},
+    {"dies", "CPU 1 halts for good, and a shootdown needs it", fault_dies, NOTHING},
+    {"dies-in-nmi", "the same in an NMI", fault_dies_in_nmi, NOTHING},
     {"alloc", "the Nth allocation is refused (fault=alloc:N)", fault_alloc, A_NUMBER},
     {"wait-irq-off", "a call that is waited for with interrupts off", call_with_interrupts_off, NOTHING},
     {"unmap-irq-off", "a shootdown with interrupts off", unmap_with_interrupts_off, NOTHING},
@@ -171,7 +183,8 @@ static const struct fault faults[] = {
 
 #define ALLOWED                                                                                              \
     "panic, panic-in-panic, stack, ud, ipi:CPU (1 to 511), nmi, hold:MS, stall:MS, nmi-storm:N, "            \
-    "alloc:N (1 to 10000), wait-irq-off, unmap-irq-off"
+    "drop-ipi:N, double-ipi:N, delay-ipi:N, drop-word, dies, dies-in-nmi, alloc:N (1 to 10000), "            \
+    "wait-irq-off, unmap-irq-off"
 
 static const char *set_fault(const char *value)
 {
@@ -186,13 +199,17 @@ static const char *set_fault(const char *value)
             return ALLOWED;
         if (f->takes != NOTHING && (number == 0 || number > (f->takes == A_CPU ? MAX_CPUS - 1 : 10000)))
             return ALLOWED;
-        chosen = f;
-        chosen_n = number;
+        if (chosen_count == ARRAY_SIZE(chosen))
+            return "at most 8 faults";
+        chosen[chosen_count].fault = f;
+        chosen[chosen_count++].n = number;
         return NULL;
     }
     return ALLOWED;
 }
-PARAM(fault, "fault", "fault=NAME[:N]  break something after boot: " ALLOWED, set_fault);
+PARAM(fault, "fault",
+      "fault=NAME[:N]  break something after boot, one after another if given more than once: " ALLOWED,
+      set_fault);
 
 static void cmd_fault(int argc, char **argv)
 {
@@ -206,8 +223,9 @@ COMMAND(fault, "fault NAME[:N]", "break something: " ALLOWED, cmd_fault);
 
 void fault_inject_run(void)
 {
-    if (!chosen)
-        return;
-    log_warn("fault=%s: %s, on purpose", chosen->name, chosen->what);
-    chosen->fn(chosen_n);
+    for (u32 i = 0; i < chosen_count; i++) {
+        log_warn("fault=%s: %s, on purpose", chosen[i].fault->name, chosen[i].fault->what);
+        chosen[i].fault->fn(chosen[i].n);
+    }
+    chosen_count = 0;
 }

@@ -78,9 +78,9 @@ static void write_sites(enum patch_key key, bool on)
 {
     for (const u64(*site)[3] = patch_sites_start; site < patch_sites_end; site++) {
         u8 code[PATCH_SIZE];
-        if (((*site)[2] & ~(u64)PATCH_SITE_CALL) != key)
+        if (PATCH_SITE_KEY((*site)[2]) != key)
             continue;
-        bool near = patch_encode((*site)[0], (*site)[1], on, (*site)[2] & PATCH_SITE_CALL, code);
+        bool near = patch_encode((*site)[0], (*site)[1], on, (*site)[2], code);
         ASSERT(near, "a site and its target are in the same function, or its cold part");
         text_write((*site)[0], code, sizeof(code));
     }

@@ -11,6 +11,7 @@ enum timer_use {
     TIMER_SLICE,     /* the end of the running thread's slice */
     TIMER_SHOOTDOWN, /* mm's deferred tickets */
     TIMER_PROFILE,   /* kernel/profile.c */
+    TIMER_FAULT,     /* kernel/fault_ipi.c */
     TIMER_USES,
 };
 

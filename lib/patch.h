@@ -15,6 +15,7 @@ enum patch_key {
     PATCH_STOP,  /* stop points of tests: a CPU waits there until told to go on */
     PATCH_TIMES, /* time stamps of phases */
     PATCH_PTI,   /* page-table isolation: other roots in ring 3 than in the kernel; set at boot, once */
+    PATCH_ICR,   /* interrupt commands that go wrong on purpose (apic/fault.h) */
     PATCH_SELF,  /* no purpose but the test of this mechanism */
     PATCH_COST_FIRST, /* cost models: delays that stand for what an emulator does not charge (lib/cost.h); one key each */
     PATCH_COST_INVLPG = PATCH_COST_FIRST,
@@ -35,10 +36,13 @@ const char *patch_key_name(enum patch_key key);
 
 /* In a site's record, beside the key: it is called, not jumped to. */
 #define PATCH_SITE_CALL 0x100u
+/* The same, and off it is no NOP but LFENCE and WRMSR, 5 bytes too, which the called function stands in for: lib/x86/fence.h. */
+#define PATCH_SITE_WRMSR       0x200u
+#define PATCH_SITE_KEY(record) ((enum patch_key)((record)&0xff))
 
-/* The instruction for a site: NOP, or JMP or CALL rel32 to target (SDM volume 2, opcodes E9 and E8). False if target is out
- * of reach. */
-bool patch_encode(u64 site, u64 target, bool on, bool call, u8 out[PATCH_SIZE]);
+/* The instruction for a site with that record: NOP, or JMP or CALL rel32 to target (SDM volume 2, opcodes E9 and E8). False if target
+ * is out of reach. */
+bool patch_encode(u64 site, u64 target, bool on, u64 record, u8 out[PATCH_SIZE]);
 
 #ifdef VOLLEY_HOST
 #define patch_enabled(key)        (patch_on[key])

@@ -128,6 +128,19 @@ bool ticket_cpu_reached(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_
 /* Longer than any handler takes, that of a tree's leaf too. */
 #define PULL_MS 1u
 
+struct reached {
+    const struct space *space;
+    cpu_t cpu;
+    tlb_gen_t gen;
+    enum tlb_level level;
+};
+
+static bool has_reached(const void *arg)
+{
+    const struct reached *r = arg;
+    return ticket_cpu_reached(r->space, r->cpu, r->gen, r->level);
+}
+
 /* The message first: its watchdog names the CPU and what it is doing, and rings once more. Then the word, for a CPU that
  * was told by the flush-everything word. */
 static COLD void wait_watched(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
@@ -144,14 +157,12 @@ static COLD void wait_watched(const struct space *s, cpu_t c, tlb_gen_t gen, enu
             ticket_pull(c);
             break;
         }
-    struct wait w = WAIT("a CPU's published generation", wait_ms(TICKET_LIMIT_MS));
-    while (!ticket_cpu_reached(s, c, gen, level))
-        if (!wait_spin(&w))
-            panic("CPU %u (APIC id %u) has not reached %s of generation %llu: entered %llu, flushed %llu, "
-                  "walkers %llu",
-                  c, cpu_apic_id(c), tlb_level_name(level), (unsigned long long)gen,
-                  (unsigned long long)p->entered, (unsigned long long)p->flushed,
-                  (unsigned long long)p->walkers);
+    struct reached r = {s, c, gen, level};
+    if (smp_wait_served(c, "flush everything", has_reached, &r) != ERR_OK)
+        panic("CPU %u (APIC id %u) has not reached %s of generation %llu: entered %llu, flushed %llu, "
+              "walkers %llu",
+              c, cpu_apic_id(c), tlb_level_name(level), (unsigned long long)gen,
+              (unsigned long long)p->entered, (unsigned long long)p->flushed, (unsigned long long)p->walkers);
 }
 
 /* The watchdog is set up only for a CPU that has not answered after a few microseconds. */

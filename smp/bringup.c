@@ -42,6 +42,7 @@ static struct ap_slot slots[MAX_CPUS] CACHE_ALIGNED;
 
 static u64 cpus_max = MAX_CPUS;
 static cpu_t fault_ap = CPU_NONE;
+static bool fault_ap_dies; /* it starts, and gets no further than smp_cpu_online */
 
 static const char *set_cpus_max(const char *value)
 {
@@ -77,6 +78,15 @@ static const char *set_fault_ap(const char *value)
 }
 PARAM(fault_ap, "fault_ap", "fault_ap=N  test: CPU N never starts, 1 .. 511", set_fault_ap);
 
+static const char *set_fault_ap_dies(const char *value)
+{
+    const char *allowed = set_fault_ap(value);
+    fault_ap_dies = !allowed;
+    return allowed;
+}
+PARAM(fault_ap_dies, "fault_ap_dies",
+      "fault_ap_dies=N  test: CPU N starts, but dies before it is online, 1 .. 511", set_fault_ap_dies);
+
 /* An id that no CPU has and that can be sent to: the highest below the broadcast id that is free. In xAPIC mode
  * there may be none, if 255 CPUs exist; then sending to the broadcast id is refused by the driver's assertion. */
 static apic_id_t absent_apic_id(void)
@@ -90,7 +100,7 @@ static apic_id_t absent_apic_id(void)
 static void fill_slots(const struct smp_start *s, u32 count)
 {
     for (cpu_t c = 0; c < count; c++) {
-        slots[c].apic_id = c == fault_ap ? absent_apic_id() : cpu_apic_id(c);
+        slots[c].apic_id = c == fault_ap && !fault_ap_dies ? absent_apic_id() : cpu_apic_id(c);
         slots[c].stack = s->stack_top[c];
         slots[c].cpu = c;
         atomic_store_relaxed(&slots[c].claimed, c ? SLOT_OPEN : SLOT_CLOSED);
@@ -212,6 +222,8 @@ void smp_cpu_online(void)
 {
     cpu_t self = cpu_self();
     u32 state = SLOT_CLAIMED;
+    if (self == fault_ap)
+        cpu_halt_forever(); /* only one that dies comes here */
     if (self != 0 && !atomic_cmpxchg(&slots[self].claimed, &state, SLOT_ONLINE))
         cpu_halt_forever();
     cpumask_set_atomic(&cpus_online, self);

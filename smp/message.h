@@ -85,6 +85,10 @@ static inline void msg_post_mask(const cpumask_t *to, const struct msg *m, cpuma
 err_t msg_wait(cpu_t to) MUST_CHECK;
 err_t msg_wait_mask(const cpumask_t *to) MUST_CHECK;
 
+/* Waits until done(arg), which CPU `to` makes true when it looks at its words: after a bare doorbell, or by itself. The same watchdog, which
+ * calls what is waited for `name`, and may ring the doorbell again. ERR_TIMEOUT: it gave up. THREAD. */
+err_t smp_wait_served(cpu_t to, const char *name, bool (*done)(const void *arg), const void *arg) MUST_CHECK;
+
 /* The usual combinations. THREAD. Calling oneself runs the function here with interrupts off. */
 static inline err_t
 msg_send(cpu_t to, const struct msg *m) MUST_CHECK; /* waits for a free line if need be, then posts */

@@ -3,6 +3,8 @@
 #include "lib/assert.h"
 #include "lib/context.h"
 #include "lib/log.h"
+#include "lib/param.h"
+#include "lib/string.h"
 #include "smp/message.h"
 #include "smp/watchdog.h"
 
@@ -13,6 +15,34 @@ COUNTER(msg_rings_again, "doorbells that the watchdog rang again");
  * work. wait_scale stretches all three under emulators. */
 struct msg_watchdog msg_watchdog = {.report_ms = 1000, .retry_ms = 2000, .give_up_ms = 5000};
 void (*msg_stuck_hook)(cpu_t stuck);
+
+/* What the watchdog does when a CPU is late. */
+static enum { WATCHDOG_RESEND, WATCHDOG_REPORT, WATCHDOG_PANIC } manner;
+
+static const char *set_watchdog(const char *value)
+{
+    static const char *const names[] = {"resend", "report", "panic"};
+    for (u32 i = 0; i < ARRAY_SIZE(names); i++)
+        if (strcmp(value, names[i]) == 0) {
+            manner = i;
+            return NULL;
+        }
+    return "report, resend or panic";
+}
+PARAM(watchdog, "watchdog",
+      "watchdog=report|resend|panic  what happens when a CPU does not answer: a report, which is always "
+      "made, and a second "
+      "interrupt (the default), or a panic",
+      set_watchdog);
+
+/* What a CPU waits for another to do: acknowledge a message in its line, or serve a word after a bare doorbell. */
+struct awaited {
+    const struct msg_slot *slot; /* NULL: a word */
+    bool (*done)(const void *arg);
+    const void *arg;
+    const char *name; /* of the message's kind, or of what the word asks for */
+    u32 posted, flags;
+};
 
 /* Drains that a CPU had finished, plus 1, when the hook was last called for it: senders that wait for the same stuck
  * CPU make one backtrace, and a CPU that has moved since and is stuck again gets another. */
@@ -29,33 +59,39 @@ static const char *kind_name(const struct msg_kind *k)
 }
 
 /* Taken: the drain has seen our bit, so the function runs, or one that is before it. Not taken: the interrupt was
- * lost, or that CPU has interrupts off. */
-static bool is_taken(cpu_t to, u32 flags)
+ * lost, or that CPU has interrupts off. A bare doorbell's bit is the receiver's own. */
+static bool is_taken(cpu_t to, const struct awaited *a)
 {
-    return !(atomic_load_relaxed(msg_pending_at(to, flags)) & this_cpu(msg_self).bit);
+    if (a->slot)
+        return !(atomic_load_relaxed(msg_pending_at(to, a->flags)) & this_cpu(msg_self).bit);
+    return !(atomic_load_relaxed(&msg_inbox[to]->pending[MSG_CLASS_FIXED].word[to / 64]) & 1ull << to % 64);
 }
 
-static COLD void report(cpu_t to, const struct msg_slot *s, const struct msg_watch *w)
+static COLD void report(cpu_t to, const struct awaited *a, const struct msg_watch *w)
 {
-    const struct msg_kind *kind = slot_kind((u32)s->body.what);
     counter_inc(msg_watchdog_reports);
-    log_error("message watchdog: CPU %u (APIC id %u) has not acknowledged '%s' from CPU %u for %llu ms", to,
-              cpu_apic_id(to), kind_name(kind), cpu_self(), (unsigned long long)waited_ms(w));
+    log_error("message watchdog: CPU %u (APIC id %u) has not %s '%s' from CPU %u for %llu ms", to,
+              cpu_apic_id(to), a->slot ? "acknowledged" : "served", a->name, cpu_self(),
+              (unsigned long long)waited_ms(w));
     log_error("message watchdog: CPU %u %s; it runs %s", to,
-              is_taken(to, (u32)s->body.what)
-                  ? "has taken the message from its inbox"
-                  : "has not looked into its inbox (interrupts off, or a lost interrupt)",
+              is_taken(to, a) ? "has taken the message from its inbox"
+                              : "has not looked into its inbox (interrupts off, or a lost interrupt)",
               kind_name(msg_current(to)));
     u64 now = atomic_load_relaxed(&msg_inbox[to]->own.drains) + 1;
     if (atomic_xchg(&shown_at[to], now) != now && msg_stuck_hook)
         msg_stuck_hook(to);
+    if (manner == WATCHDOG_PANIC)
+        panic("watchdog=panic: CPU %u (APIC id %u) has not answered '%s' for %llu ms", to, cpu_apic_id(to),
+              a->name, (unsigned long long)waited_ms(w));
 }
 
-static COLD void ring_again(cpu_t to, const struct msg_slot *s, const struct msg_watch *w)
+static COLD void ring_again(cpu_t to, const struct awaited *a, const struct msg_watch *w)
 {
+    if (manner != WATCHDOG_RESEND)
+        return;
     counter_inc(msg_rings_again);
     log_warn("message watchdog: ringing CPU %u again after %llu ms", to, (unsigned long long)waited_ms(w));
-    if (s->body.what & MSG_NMI)
+    if (a->flags & MSG_NMI)
         msg_ring_nmi(to);
     else
         msg_ring(to);
@@ -82,26 +118,39 @@ static ALWAYS_INLINE bool spin_for(const u32 *acked, u32 posted, u32 turns)
 static COLD err_t answered_late(cpu_t to, const struct msg_watch *w)
 {
     log_warn("message watchdog: CPU %u has acknowledged after %llu ms%s", to,
-             (unsigned long long)waited_ms(w), w->stage == MSG_WATCH_RANG_AGAIN ? " and a second ring" : "");
+             (unsigned long long)waited_ms(w),
+             w->stage == MSG_WATCH_RANG_AGAIN && manner == WATCHDOG_RESEND ? " and a second ring" : "");
     return ERR_OK;
 }
 
-static COLD err_t wait_watched(cpu_t to, const struct msg_slot *s, u32 posted)
+static bool spin_for_awaited(const struct awaited *a)
+{
+    if (a->slot)
+        return spin_for(&a->slot->acked, a->posted, TURNS_PER_LOOK);
+    for (u32 turns = TURNS_PER_LOOK; turns; turns--) {
+        if (a->done(a->arg))
+            return true;
+        cpu_pause();
+    }
+    return false;
+}
+
+static COLD err_t wait_watched(cpu_t to, const struct awaited *a)
 {
     struct msg_watch watch =
         msg_watch_begin(rdtsc(), wait_ms(msg_watchdog.report_ms), wait_ms(msg_watchdog.retry_ms),
                         wait_ms(msg_watchdog.give_up_ms));
     for (;;) {
-        if (spin_for(&s->acked, posted, TURNS_PER_LOOK))
+        if (spin_for_awaited(a))
             return watch.stage == MSG_WATCH_QUIET ? ERR_OK : answered_late(to, &watch);
         switch (msg_watch_step(&watch, rdtsc())) {
         case MSG_WATCH_WAIT:
             break;
         case MSG_WATCH_REPORT:
-            report(to, s, &watch);
+            report(to, a, &watch);
             break;
         case MSG_WATCH_RING:
-            ring_again(to, s, &watch);
+            ring_again(to, a, &watch);
             break;
         case MSG_WATCH_CLOCK:
             log_warn("message watchdog: the clock of CPU %u went backwards: the wait for CPU %u starts over",
@@ -115,12 +164,27 @@ static COLD err_t wait_watched(cpu_t to, const struct msg_slot *s, u32 posted)
     }
 }
 
+COLD err_t smp_wait_served(cpu_t to, const char *name, bool (*done)(const void *arg), const void *arg)
+{
+    struct awaited a = {.done = done, .arg = arg, .name = name};
+    ASSERT_MAY_WAIT();
+    return wait_watched(to, &a);
+}
+
+static COLD err_t wait_for_slot(cpu_t to, const struct msg_slot *s, u32 posted)
+{
+    const struct msg_kind *kind = slot_kind((u32)s->body.what);
+    struct awaited a = {
+        .slot = s, .posted = posted, .flags = (u32)s->body.what & SLOT_FLAGS_MASK, .name = kind_name(kind)};
+    return wait_watched(to, &a);
+}
+
 /* The slow rest of a wait, from CPU `to` on: kept apart, so that a wait that ends soon saves no registers. */
 static COLD err_t wait_for_line(cpu_t to)
 {
     const struct msg_slot *s = msg_slot_to(to);
     u32 posted = slot_posted(s);
-    err_t e = spin_for(&s->acked, posted, TURNS_PER_LOOK) ? ERR_OK : wait_watched(to, s, posted);
+    err_t e = spin_for(&s->acked, posted, TURNS_PER_LOOK) ? ERR_OK : wait_for_slot(to, s, posted);
     cost_line();
     return e;
 }

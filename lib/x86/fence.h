@@ -5,7 +5,9 @@
 #ifdef VOLLEY_SIM
 #include "lib/x86/sim.h"
 #endif
+#include "lib/patch.h"
 #include "lib/types.h"
+#include "lib/x86/cpu.h"
 
 /* All earlier loads and stores are globally performed before any later one. A locked add to the stack is faster than
  * MFENCE on every x86-64 and orders the same for write-back memory (SDM volume 3A, section 9.2.2). */
@@ -29,5 +31,24 @@ static ALWAYS_INLINE void fence_before_x2apic_icr(void)
     fence_full();
 #else
     __asm__ volatile("mfence; lfence" ::: "memory");
+#endif
+}
+
+/* The fence, and the WRMSR to the ICR. Where PATCH_ICR is switched on, apic_fault_entry (apic/icr_fault.asm) is called in place of LFENCE
+ * and WRMSR, with their registers. */
+static ALWAYS_INLINE void fence_and_write_x2apic_icr(u32 msr, u64 command)
+{
+#ifdef VOLLEY_HOST
+    fence_before_x2apic_icr();
+    wrmsr(msr, command);
+#else
+    __asm__ volatile("mfence\n"
+                     "1:\tlfence\n\t"
+                     "wrmsr\n\t"
+                     ".pushsection .patch_sites, \"a\"\n\t"
+                     ".quad 1b, apic_fault_entry, %c3\n\t"
+                     ".popsection" ::"c"(msr),
+                     "a"((u32)command), "d"((u32)(command >> 32)), "i"(PATCH_ICR | PATCH_SITE_WRMSR)
+                     : "memory");
 #endif
 }

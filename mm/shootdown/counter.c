@@ -13,7 +13,8 @@
 #include "mm/space.h"
 #include "smp/cpus.h"
 
-#define COUNTER_LIMIT_MS 60000u
+/* After this the watchdog looks on. Longer than any handler takes. */
+#define COUNTER_PATIENCE_MS 1u
 
 struct counter_words {
     u32 invalid; /* set by initiators, cleared by the owner before it looks what has changed */
@@ -55,6 +56,25 @@ static bool has_answered(const struct space *s, cpu_t c, u32 before)
            !cpumask_test_relaxed(&s->active, c);
 }
 
+struct answer {
+    const struct space *space;
+    cpu_t cpu;
+    u32 before;
+};
+
+static bool is_answered(const void *arg)
+{
+    const struct answer *a = arg;
+    return has_answered(a->space, a->cpu, a->before);
+}
+
+static COLD void wait_watched(const struct space *s, cpu_t c, u32 before)
+{
+    struct answer a = {s, c, before};
+    if (smp_wait_served(c, "shootdown counter", is_answered, &a) != ERR_OK)
+        panic("CPU %u (APIC id %u) has not moved its shootdown counter", c, cpu_apic_id(c));
+}
+
 static void counter_post(struct tlb_ticket *t)
 {
     u32 *seen = this_cpu_ptr(counter_seen)->count;
@@ -69,11 +89,12 @@ static void counter_post(struct tlb_ticket *t)
     shootdown_posted(t);
     shootdown_flush_here(t);
     CPUMASK_FOREACH (c, &t->must) {
-        struct wait w = WAIT("a CPU's shootdown counter", wait_ms(COUNTER_LIMIT_MS));
+        struct wait w = WAIT("a CPU's shootdown counter", wait_ms(COUNTER_PATIENCE_MS));
         while (!has_answered(t->request.space, c, seen[c]))
-            if (!wait_spin(&w))
-                panic("CPU %u (APIC id %u) has not moved its shootdown counter for over %u s", c,
-                      cpu_apic_id(c), COUNTER_LIMIT_MS / 1000);
+            if (!wait_spin(&w)) {
+                wait_watched(t->request.space, c, seen[c]);
+                break;
+            }
     }
 }
 

@@ -16,8 +16,8 @@
 #include "mm/space.h"
 #include "smp/cpus.h"
 
-/* As long as a message may take (smp/wait.c), and more. */
-#define SCOREBOARD_LIMIT_MS 60000u
+/* After this the watchdog looks on. Longer than any handler takes. */
+#define SCOREBOARD_PATIENCE_MS 1u
 
 /* What one CPU asks of others: written by its owner, while no target reads it. */
 struct scoreboard_request {
@@ -63,17 +63,37 @@ static void scoreboard_enter(void)
     } while (any);
 }
 
+struct answer {
+    const u32 *word;
+    u32 wanted;
+};
+
+static bool has_answered(const void *arg)
+{
+    const struct answer *a = arg;
+    /* orders, pairs with: as in mm/shootdown/scoreboard.c:scoreboard_wait; else: as there. */
+    return atomic_load_acquire(a->word) == a->wanted;
+}
+
+static COLD void wait_watched(cpu_t c, const u32 *word, u32 wanted)
+{
+    struct answer a = {word, wanted};
+    if (smp_wait_served(c, "scoreboard", has_answered, &a) != ERR_OK)
+        panic("CPU %u (APIC id %u) has not answered on its scoreboard", c, cpu_apic_id(c));
+}
+
 static void scoreboard_wait(const cpumask_t *must, cpu_t self, u32 answered)
 {
     CPUMASK_FOREACH (c, must) {
         const u32 *word = &per_cpu(scoreboard, c).from[self];
-        struct wait w = WAIT("an answer on a scoreboard", wait_ms(SCOREBOARD_LIMIT_MS));
+        struct wait w = WAIT("an answer on a scoreboard", wait_ms(SCOREBOARD_PATIENCE_MS));
         /* orders: reuse of the request, and what the caller does, after the target's reads and entry; pairs with:
          * mm/shootdown/scoreboard.c:answer (release); else: as there. */
         while (atomic_load_acquire(word) != answered)
-            if (!wait_spin(&w))
-                panic("CPU %u (APIC id %u) has not answered on its scoreboard for over %u s", c,
-                      cpu_apic_id(c), SCOREBOARD_LIMIT_MS / 1000);
+            if (!wait_spin(&w)) {
+                wait_watched(c, word, answered);
+                break;
+            }
     }
 }
 
