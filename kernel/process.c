@@ -196,6 +196,11 @@ u32 process_threads(const struct process *p)
     return atomic_load_relaxed(&p->live);
 }
 
+u32 process_faults(const struct process *p)
+{
+    return atomic_load_relaxed(&p->faults);
+}
+
 u32 process_count(void)
 {
     return atomic_load_relaxed(&used);

@@ -69,6 +69,7 @@ struct space *process_space(struct process *p);
 const char *process_name(const struct process *p);
 u32 process_number(const struct process *p);  /* below PROCESS_MAX; given again when it is gone */
 u32 process_threads(const struct process *p); /* that have not ended */
+u32 process_faults(const struct process *p);  /* threads that a fault has ended */
 u32 process_count(void);
 const struct program *process_program(const struct process *p);
 

@@ -41,6 +41,7 @@ struct process {
     u8 ending;   /* enum ending */
     s64 status;
     u64 threads_ended;
+    u32 faults; /* of these, by a fault */
     struct waiter *waiters;
     u32 share_count; /* changed by process_share_pages only, whose callers take turns */
     struct {

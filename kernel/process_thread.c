@@ -180,6 +180,7 @@ NORETURN void process_thread_exit(s64 status)
     r->status = status;
     r->ended = ++p->threads_ended;
     p->live--;
+    p->faults += status == STATUS_FAULT;
     process_set_status(p, status == STATUS_FAULT ? ENDING_FAULT : ENDING_THREAD, status);
     process_wake(p);
     spin_unlock(&p->lock);

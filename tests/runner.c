@@ -70,14 +70,27 @@ void test_detail(struct test *t, const char *fmt, ...)
         string_copy(t->note, sizeof(t->note), text);
 }
 
+static void note(struct test *t, const char *fmt, va_list ap)
+{
+    if (!atomic_load_relaxed(&t->failures)) /* else the first failure is what the record should say */
+        vformat(t->note, sizeof(t->note), fmt, ap);
+}
+
 void test_note(struct test *t, const char *fmt, ...)
 {
-    if (atomic_load_relaxed(&t->failures))
-        return; /* the first failure is what the record should say */
     va_list ap;
     va_start(ap, fmt);
-    vformat(t->note, sizeof(t->note), fmt, ap);
+    note(t, fmt, ap);
     va_end(ap);
+}
+
+void test_note_shown(struct test *t, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    note(t, fmt, ap);
+    va_end(ap);
+    t->show = true;
 }
 
 void test_skip(struct test *t, const char *why)
@@ -165,7 +178,7 @@ static const char *result_of(const struct test *t)
 static void report(const struct test *t, const struct test_entry *e, u64 ns)
 {
     const char *result = result_of(t);
-    const char *why = t->failures ? t->note : t->why;
+    const char *why = t->failures || (t->show && !t->why) ? t->note : t->why;
     print("%-10s %-36s %6u checks %6llu ms%s%s\n", result, t->name, t->checks,
           (unsigned long long)(ns / 1000000), why && *why ? "  " : "", why ? why : "");
     struct json j;

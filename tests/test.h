@@ -20,7 +20,8 @@ struct test {
     u32 checks, failures; /* counted atomically: functions on other CPUs may check too */
     bool skipped, blind;
     const char *why; /* of a skip */
-    char note[200];  /* test_note, or the first failure: goes into the record */
+    bool show;       /* the note on the line of a test that has passed, too */
+    char note[640];  /* test_note, or the first failure: goes into the record */
 };
 
 struct test_entry {
@@ -35,7 +36,9 @@ TABLE_DECLARE(test, struct test_entry);
 bool test_check(struct test *t, bool ok, const char *expr, const char *file, int line);
 void test_detail(struct test *t, const char *fmt, ...) PRINTF(2, 3); /* printed behind a failure */
 void test_note(struct test *t, const char *fmt, ...)
-    PRINTF(2, 3);                                 /* for the record: what was covered, what was counted */
+    PRINTF(2, 3); /* for the record: what was covered, what was counted */
+void test_note_shown(struct test *t, const char *fmt, ...)
+    PRINTF(2, 3);                                 /* the same, and on the line for people */
 void test_skip(struct test *t, const char *why);  /* the machine cannot run it: SKIP */
 void test_blind(struct test *t, const char *why); /* it ran, but could not have failed here: SKIP-BLIND */
 

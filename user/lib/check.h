@@ -7,6 +7,8 @@
 
 /* Where the kernel wants to hear of it too; NULL: nowhere. Before the first check. */
 void check_begin(struct workload *w);
+/* The same for a program that shares something else with the kernel. */
+void check_begin_at(struct workload_verdict *verdict);
 /* True if ok; any thread. */
 bool check(bool ok, const char *format, ...) PRINTF(2, 3);
 /* Says how many checks there were, and returns the failures: what program() is to return. */
