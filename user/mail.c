@@ -156,12 +156,13 @@ static s64 call_and_wait(u64 to)
     return 0;
 }
 
-/* In a copy of this process: one thread calls the parent, another ends the copy. */
+/* In a copy of this process: one thread calls the parent, another ends the copy when it is told to. */
 static s64 child(u64 parent)
 {
     struct thread t;
+    struct sys_message m;
     if (thread_create(&t, call_and_wait, parent, cpu_of(2)) == 0)
-        sys_thread_sleep(20000000);
+        sys_receive(PATIENCE, &m);
     sys_process_exit(0);
 }
 
@@ -175,6 +176,7 @@ static void test_caller_killed(void)
     if (!check(e == 0, "the copy's call does not come: %s", sys_error_name(e)))
         return;
     /* It waits for us, until its process ends. */
+    check(sys_send(&(struct sys_message){.thread = t.handle}) == 0, "the copy cannot be told to end");
     for (u64 end = workload_ns() + PATIENCE; (e = sys_send(&m)) != -SYS_ERR_ABSENT && workload_ns() < end;)
         sys_thread_sleep(1000000);
     check(e == -SYS_ERR_ABSENT, "who waited in a call and was killed still takes messages: %s",
