@@ -114,17 +114,20 @@ static void measure_phases(struct bench_run *b, struct shootdown_cell *c)
 
 /* ---- the cell ---- */
 
-/* Interrupts and ICR writes. */
+/* Interrupts, NMIs among them, and ICR writes. */
 struct signals {
     u64 irqs, icr;
 };
 static struct signals signals_so_far(void)
 {
-    static const struct counter *interrupts;
-    if (!interrupts)
+    static const struct counter *interrupts, *nmis;
+    if (!interrupts) {
         interrupts = counter_find("msg_interrupts");
-    ASSERT(interrupts, "the counter of message interrupts exists");
-    return (struct signals){.irqs = counter_sum(interrupts), .icr = apic_icr_writes()};
+        nmis = counter_find("tlb_requests_by_nmi");
+    }
+    ASSERT(interrupts && nmis,
+           "the counters of message interrupts, and of NMIs that brought a request, exist");
+    return (struct signals){.irqs = counter_sum(interrupts) + counter_sum(nmis), .icr = apic_icr_writes()};
 }
 
 /* One ordinary round; false if it did not have its effect. What it took to wake IDLE responders for it is added to *waking. */

@@ -13,6 +13,7 @@ static const struct {
     {"unicast", "one interrupt command for each CPU"},
     {"shorthand", "one for all but self, where these are the targets; else one by one"},
     {"cluster", "x2APIC: one for each cluster of up to 16 CPUs; xAPIC: one by one"},
+    {"nmi", "shootdowns by NMI, where the policy allows it (counter shootdown_by_nmi); messages as by auto"},
 };
 
 static void cmd_delivery(int argc, char **argv)

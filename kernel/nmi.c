@@ -26,6 +26,7 @@
 #include "lib/atomic.h"
 #include "lib/counter.h"
 #include "lib/log.h"
+#include "lib/patch.h"
 #include "lib/percpu.h"
 #include "lib/x86/cpu.h"
 #include "mm/respond.h"
@@ -33,6 +34,7 @@
 
 COUNTER(nmi_taken, "NMIs handled");
 COUNTER(nmi_unowned, "NMIs that nobody had asked for");
+COUNTER(nmi_left_over, "NMIs whose message an NMI of another cause had taken");
 
 /* System control port B: bit 7, memory parity (SERR#); bit 6, I/O channel check (IOCHK#). Both raise NMI. */
 #define PORT_SYSTEM_CONTROL_B 0x61u
@@ -44,14 +46,30 @@ static u32 unowned_sources; /* of port B, gathered */
 
 void nmi_handle(struct trap_frame *f); /* called by trap_entry.asm */
 
+/* A message that was taken in an NMI of another cause has an NMI of its own, which may still come, and then finds nothing. */
+static PERCPU(bool, nmi_came_for_two);
+static bool nmi_is_left_over(void)
+{
+    bool left = this_cpu(nmi_came_for_two);
+    this_cpu(nmi_came_for_two) = false;
+    if (left)
+        counter_inc(nmi_left_over);
+    return left;
+}
+
 /* One NMI line for many causes: each is asked, because several can have arrived as one. */
 static bool handle_known(struct trap_frame *f)
 {
     bool known = backtrace_answer_nmi(f);
     TABLE_FOREACH (nmi_hook, struct nmi_hook, h)
         known |= h->fn(f);
-    known |= msg_drain_nmi();
-    return known;
+    u64 start = patch_on[PATCH_TIMES] ? rdtsc() : 0; /* no site: code is patched while NMIs come */
+    bool message = msg_drain_nmi();
+    if (message && start)
+        this_cpu(trap_message_ticks) = rdtsc() - start;
+    if (message && known)
+        this_cpu(nmi_came_for_two) = true;
+    return known || message || nmi_is_left_over();
 }
 
 /* Logging has to wait for a context that may take the log's lock. In xAPIC mode a command is two registers, and we

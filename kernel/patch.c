@@ -3,7 +3,8 @@
  * SDM volume 3A, section 9.1.3: while one CPU writes, no other may be executing there, and each must execute a
  * serialising instruction before it runs what was written. So all others are called into a function that waits
  * (rendezvous): they report that they are in it, this CPU writes, then lets them go, and each of them serialises on
- * its way out. NMI handlers can still come; what they run must hold no site.
+ * its way out. NMI handlers can still come; what they run before they know that a message is there must hold no site. What their
+ * messages run may: when all CPUs have stopped, this one waits until no such message is on its way.
  *
  * That function waits in IPI context, which is otherwise forbidden (lib/context.h). It is safe for this one: the CPU
  * that it waits for has interrupts on until all are in, waits for nobody afterwards, and there is one such CPU at a
@@ -71,6 +72,9 @@ static bool call_all(const cpumask_t *others)
         while (atomic_load_relaxed(&per_cpu(arrived, c)) != round)
             if (!wait_spin(&w))
                 return false;
+    while (!msg_nmi_is_quiet())
+        if (!wait_spin(&w))
+            return false;
     return true;
 }
 

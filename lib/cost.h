@@ -25,7 +25,12 @@ enum cost {
 #define COST_KEY(cost) ((enum patch_key)(PATCH_COST_FIRST + (cost)))
 _Static_assert(PATCH_KEYS - PATCH_COST_FIRST == COSTS, "one patch key for each cost");
 
-/* Any context. COST_ENTRY and COST_WIRE are charged by kernel/trap_entry.asm. */
+/* Any context. COST_ENTRY and COST_WIRE are charged by kernel/trap_entry.asm; of an NMI, by whoever knows that it was for him. */
+#define cost_nmi()                                                                                           \
+    do {                                                                                                     \
+        PATCH_CALL(PATCH_COST_WIRE, cost_spend_wire);                                                        \
+        PATCH_CALL(PATCH_COST_ENTRY, cost_spend_entry);                                                      \
+    } while (0)
 #define cost_invlpg()  PATCH_CALL(PATCH_COST_INVLPG, cost_spend_invlpg)
 #define cost_cr3()     PATCH_CALL(PATCH_COST_CR3, cost_spend_cr3)
 #define cost_invpcid() PATCH_CALL(PATCH_COST_INVPCID, cost_spend_invpcid)

@@ -6,6 +6,7 @@
 #include "lib/patch.h"
 #include "lib/stop_point.h"
 #include "lib/string.h"
+#include "mm/by_nmi.h"
 #include "mm/respond.h"
 #include "mm/space.h"
 #include "mm/tlb_local.h"
@@ -55,13 +56,21 @@ void shootdown_send_kind(struct tlb_ticket *t, const cpumask_t *to, const struct
     send(t, to, &m);
 }
 
+void shootdown_send_nmi(struct tlb_ticket *t, enum tlb_level ack)
+{
+    struct msg m = {.kind = tlb_nmi_message, .flags = MSG_OWN_ACK | MSG_NMI};
+    tlb_request_pack(&t->request, ack, m.word);
+    send(t, &t->must, &m);
+}
+
 const char *tlb_level_name(enum tlb_level l)
 {
     static const char *const names[] = {"NONE", "SENT", "ENTERED", "FLUSHED", "WALKERS"};
     return (u32)l < ARRAY_SIZE(names) ? names[l] : "?";
 }
 
-static const struct shootdown_policy *in_force;
+/* What was chosen; as what it goes, and the strongest: themselves, or their copies under delivery=nmi. NULL: the strongest itself. */
+static const struct shootdown_policy *in_force, *in_force_path, *strongest_path;
 static bool unsafe_allowed;
 static bool chosen;
 
@@ -89,6 +98,26 @@ const struct shootdown_policy *shootdown_policy(void)
     const struct shootdown_policy *p = atomic_load_relaxed(&in_force);
     return likely(p) ? p : shootdown_strongest();
 }
+
+const struct shootdown_policy *shootdown_policy_path(void)
+{
+    const struct shootdown_policy *p = atomic_load_relaxed(&in_force_path);
+    return likely(p) ? p : shootdown_strongest();
+}
+
+const struct shootdown_policy *shootdown_strongest_path(void)
+{
+    const struct shootdown_policy *p = atomic_load_relaxed(&strongest_path);
+    return likely(p) ? p : shootdown_strongest();
+}
+
+/* Shootdowns that have begun go on as what they began as. */
+static void choose_paths(void)
+{
+    atomic_store_relaxed(&strongest_path, by_nmi_path(shootdown_strongest()));
+    atomic_store_relaxed(&in_force_path, by_nmi_path(shootdown_policy()));
+}
+DELIVERY_HOOK(shootdown_delivery, choose_paths);
 
 bool shootdown_policy_chosen(void)
 {
@@ -124,6 +153,7 @@ err_t shootdown_policy_set(const char *name)
     ASSERT(p->special == (p->control || p->waits_in_ipi || p->at_return != p->at_release),
            "a policy says whether it goes the long way");
     atomic_store_relaxed(&in_force, p);
+    choose_paths();
     return ERR_OK;
 }
 
@@ -132,14 +162,14 @@ static ALWAYS_INLINE const struct shootdown_policy *route(const struct shootdown
 {
     return likely(at_release <= p->at_release) && likely(at_return <= p->at_return || p->control)
                ? p
-               : shootdown_strongest();
+               : shootdown_strongest_path();
 }
 
 /* A handler runs on kernel mappings itself, so on a kernel range nothing less than FLUSHED will do, at return too. */
 static const struct shootdown_policy *route_kernel(const struct shootdown_policy *p, enum tlb_level need)
 {
     need = MAX(need, TLB_FLUSHED);
-    return p->control ? shootdown_strongest() : route(p, need, need);
+    return p->control ? shootdown_strongest_path() : route(p, need, need);
 }
 
 const struct shootdown_policy *shootdown_route(const struct shootdown_policy *p, enum tlb_level need,

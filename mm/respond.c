@@ -238,6 +238,19 @@ void tlb_catch_up_loaded(void)
     this_cpu(tlb_pending)--;
 }
 
+void tlb_publish_what_nmi_has(struct space *s)
+{
+    bool was_on = irq_save();
+    struct tlb_cpu *me = &s->cpu[cpu_self()];
+    tlb_gen_t gen = atomic_load_relaxed(&me->nmi_flushed);
+    if (gen > me->flushed && (s == this_cpu(tlb_loaded) || s == &kernel_space)) {
+        tlb_record_flushed_by_nmi(s, gen);
+        publish(&me->entered, gen);
+        publish(&me->flushed, gen);
+    }
+    irq_restore(was_on);
+}
+
 void tlb_publish_entered(struct space *s, tlb_gen_t gen)
 {
     publish(&s->cpu[cpu_self()].entered, gen);

@@ -4,8 +4,8 @@
 #include "mm/shootdown.h"
 #include "smp/message.h"
 
-/* The kind of the message that carries a request. */
-extern const struct msg_kind *const tlb_flush_message;
+/* The kinds of the message that carries a request: by ordinary interrupt, and by NMI (mm/by_nmi.c). */
+extern const struct msg_kind *const tlb_flush_message, *const tlb_nmi_message;
 
 /* A request as the words of a message: word[3] has a field each for pages, page size, level, and where to acknowledge. */
 #define TLB_PACK_STRIDE 32
@@ -35,6 +35,14 @@ static ALWAYS_INLINE bool tlb_published(const struct tlb_cpu *c, tlb_gen_t gen, 
     return atomic_load_acquire(word) >= gen;
 }
 
+/* The same of what its NMI handler has published. */
+static ALWAYS_INLINE bool tlb_published_by_nmi(const struct tlb_cpu *c, tlb_gen_t gen, enum tlb_level level)
+{
+    /* orders: as in tlb_published; pairs with: mm/by_nmi.c:publish (release); else: the same. */
+    return level < TLB_WALKERS &&
+           atomic_load_acquire(level == TLB_ENTERED ? &c->nmi_entered : &c->nmi_flushed) >= gen;
+}
+
 /* Publishes all three words: everything older than gen is gone. For the running CPU; interrupts off. */
 void tlb_publish_all(struct space *s, tlb_gen_t gen);
 
@@ -58,6 +66,8 @@ void tlb_flush_everything(void (*entered)(void));
 void tlb_catch_up_loaded(void);
 /* This CPU, which runs in s, is in the handler for gen. Interrupts off. */
 void tlb_publish_entered(struct space *s, tlb_gen_t gen);
+/* What this CPU's NMI handler has published for s, it publishes as its own, so that what follows need not flush it again. THREAD. */
+void tlb_publish_what_nmi_has(struct space *s);
 
 /* Forgets everything on this CPU, and publishes that for the kernel's space and the one that it runs in. THREAD or IRQ-OFF. */
 void tlb_flush_all_here(void);

@@ -39,6 +39,8 @@ struct tlb_cpu {
     tlb_gen_t flushed; /* leaf entries older than this generation are gone */
     tlb_gen_t walkers; /* so are paging-structure caches */
     u32 slot; /* where its entries are tagged, if that slot is still its own (mm/pcid.h); read by nobody else */
+    /* The same as the first two, by the NMI handler alone, which could come between the look and the store of those. */
+    tlb_gen_t nmi_entered, nmi_flushed;
 } CACHE_ALIGNED;
 
 /* The flush request itself, carried in the message, so that nothing of the initiator's is read after the acknowledgement. */
@@ -102,8 +104,8 @@ struct shootdown_policy {
     bool control;              /* broken on purpose: needs unsafe=yes, and nobody waits for anything */
     bool waits_in_ipi; /* its targets wait in IPI context: such initiators take turns, from open to release */
     bool
-        special; /* any of: control, waits_in_ipi, at_return below at_release. Goes by mm/ticket_special.c, off the
-                     way of the others */
+        special; /* any of: control, waits_in_ipi, at_return below at_release, under_nmi. Goes by mm/ticket_special.c, off
+                     the way of the others */
     bool (*usable)(void); /* NULL: on every machine */
     /* Step 0: before the tables change, with the space's lock and the turn held; interrupts on. And its undoing, when
      * it turns out that nobody has to forget anything. Both or neither; needs waits_in_ipi. */
@@ -112,6 +114,10 @@ struct shootdown_policy {
     /* Steps 4 to 7: tell t->must and flush here, in the policy's order; then wait for the policy's own words, if it has
      * any. Interrupts on, preemption off. */
     void (*post)(struct tlb_ticket *t);
+    /* The same under delivery=nmi: by shootdown_send_nmi. What it sends is served inside an NMI handler, which takes no lock, waits
+     * for nobody and touches no word of an interrupt handler's. NULL: this policy's targets are never told by NMI. */
+    void (*post_nmi)(struct tlb_ticket *t);
+    bool under_nmi; /* in the copies of mm/by_nmi.c, which are in force while delivery=nmi is */
     /* On a target, for policies that keep their own words: a bare doorbell was rung here. IPI context. */
     void (*enter)(void);
     /* This CPU is about to return to ring 3, and SHOOTDOWN_USER_WORK was set. Called with interrupts off; may turn them on
@@ -150,6 +156,9 @@ err_t shootdown_policy_set(const char *name) MUST_CHECK;
 err_t shootdown_policy_choose(const char *name) MUST_CHECK;
 /* The policy that serves everything: requests that another cannot serve go there. */
 const struct shootdown_policy *shootdown_strongest(void);
+/* As which the two go now: themselves, or under delivery=nmi a copy of the same name. */
+const struct shootdown_policy *shootdown_policy_path(void);
+const struct shootdown_policy *shootdown_strongest_path(void);
 /* Leave to select a policy that is broken on purpose: unsafe=yes, or the test that needs one. */
 void shootdown_unsafe_allow(bool allow);
 bool shootdown_unsafe_allowed(void);
@@ -174,6 +183,8 @@ void shootdown_send_to(struct tlb_ticket *t, const cpumask_t *to, enum tlb_level
 /* The same by a kind of the policy's own, which calls tlb_respond (mm/respond.h) and has two more words. */
 void shootdown_send_kind(struct tlb_ticket *t, const cpumask_t *to, const struct msg_kind *kind,
                          enum tlb_level ack, u64 word4, u64 word5);
+/* As shootdown_send, by NMI: for post_nmi. */
+void shootdown_send_nmi(struct tlb_ticket *t, enum tlb_level ack);
 /* What they do with a CPU whose line is full, for policies that post by themselves. Any context. */
 void shootdown_tell_by_word(cpu_t cpu);
 /* Takes the time stamp of "every doorbell rung"; the above do it themselves. */

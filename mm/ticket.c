@@ -71,7 +71,7 @@ static ALWAYS_INLINE void open(struct tlb_ticket *t, struct space *s, vaddr_t st
 
 void ticket_open(struct tlb_ticket *t, struct space *s, vaddr_t start, vaddr_t end)
 {
-    t->asked = shootdown_policy();
+    t->asked = shootdown_policy_path();
     open(t, s, start, end);
     if (unlikely(t->asked->prepare))
         t->asked->prepare(t);
@@ -79,7 +79,7 @@ void ticket_open(struct tlb_ticket *t, struct space *s, vaddr_t start, vaddr_t e
 
 void ticket_open_adding(struct tlb_ticket *t, struct space *s, vaddr_t start, vaddr_t end)
 {
-    t->asked = shootdown_strongest();
+    t->asked = shootdown_strongest_path();
     open(t, s, start, end);
 }
 
@@ -115,7 +115,7 @@ static ALWAYS_INLINE u64 free_list(u32 *list)
     return frames;
 }
 
-bool ticket_cpu_reached(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
+static ALWAYS_INLINE bool has_reached(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
 {
     if (tlb_published(&s->cpu[c], gen, level))
         return true;
@@ -123,6 +123,11 @@ bool ticket_cpu_reached(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_
      * orders: the reuse of memory after the CPU's last access in the space; pairs with: mm/space_load.c:leave,
      * mm/space_load.c:space_borrow (LOCKed clears); else: memory could be given away under its last accesses. */
     return !cpumask_test_acquire(level >= TLB_WALKERS ? &s->loaded : &s->active, c);
+}
+
+bool ticket_cpu_reached(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
+{
+    return has_reached(s, c, gen, level) || tlb_published_by_nmi(&s->cpu[c], gen, level);
 }
 
 /* Longer than any handler takes, that of a tree's leaf too. */
@@ -143,7 +148,7 @@ static bool has_reached(const void *arg)
 
 /* The message first: its watchdog names the CPU and what it is doing, and rings once more. Then the word, for a CPU that
  * was told by the flush-everything word. */
-static COLD void wait_watched(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
+COLD void ticket_wait_watched(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
 {
     const struct tlb_cpu *p = &s->cpu[c];
     if (msg_wait(c) != ERR_OK)
@@ -171,11 +176,11 @@ static NOINLINE void wait_for_word(const struct space *s, cpu_t c, tlb_gen_t gen
     counter_inc(shootdown_late_words);
     shootdown_user_open(); /* those that we wait for may wait for us */
     for (u32 turns = WAIT_SPINS_PER_LOOK; turns; turns--) {
-        if (ticket_cpu_reached(s, c, gen, level))
+        if (has_reached(s, c, gen, level)) /* what NMI handlers have published is looked at last */
             return;
         cpu_pause();
     }
-    wait_watched(s, c, gen, level);
+    ticket_wait_watched(s, c, gen, level);
 }
 
 /* Until every CPU of `who` has published the level, or has left the space and so cannot use an old entry before

@@ -19,6 +19,8 @@
 
 /* Has c published the level, or has it left the space, and so cannot use an old entry before space_load? */
 bool ticket_cpu_reached(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level);
+/* Until c has; tells it by its flush-everything word if it does not by itself. THREAD. */
+void ticket_wait_watched(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level);
 /* Until every CPU of t->must has. THREAD. */
 void ticket_wait_published(const struct tlb_ticket *t, enum tlb_level until);
 /* The end of an operation that has waited: releases, gives the turn back, preemption on again. */

@@ -1,9 +1,10 @@
 /* Shootdowns of policies that do not simply post and wait: those whose targets wait in IPI context, those that defer the
- * release, and those that are broken on purpose. Kept apart, so that the others do not pay for them. */
+ * release, those that are broken on purpose, and all of them while NMIs deliver. Kept apart, so that the others do not pay for them. */
 #include "lib/assert.h"
 #include "lib/context.h"
 #include "lib/counter.h"
 #include "lib/stop_point.h"
+#include "mm/by_nmi.h"
 #include "mm/deferred.h"
 #include "mm/respond.h"
 #include "mm/ticket_internal.h"
@@ -89,6 +90,7 @@ static void close_deferred(const struct tlb_ticket *t, struct tlb_ticket *place)
     spin_unlock(&s->lock);
     STAMP(place, TLB_T_TARGETS);
     STOP_POINT(STOP_UNLOCKED);
+    (void)by_nmi_serves(place); /* never does; counted */
     place->policy->post(place);
     counter_inc(shootdowns);
     if (patch_enabled(PATCH_TIMES)) {
@@ -116,19 +118,26 @@ void ticket_close_special(struct tlb_ticket *t)
             close_deferred(t, place);
             return;
         }
-        p = t->policy = shootdown_strongest();
+        p = t->policy = shootdown_strongest_path();
     }
     ticket_link(t);
     spin_unlock(&t->request.space->lock);
     STAMP(t, TLB_T_TARGETS);
     STOP_POINT(STOP_UNLOCKED);
     /* A policy that has stopped CPUs has to let them go, whoever is in `must`. */
-    if (!nobody || p->prepare)
+    bool by_nmi = !nobody && by_nmi_serves(t);
+    if (by_nmi)
+        p->post_nmi(t);
+    else if (!nobody || p->prepare)
         p->post(t);
     else
         shootdown_flush_here(t);
     STOP_POINT(STOP_WAIT);
-    if (!p->control)
+    if (p->control)
+        ; /* waits for nobody */
+    else if (by_nmi)
+        by_nmi_wait(t, release_level(t));
+    else
         ticket_wait_published(t, release_level(t));
     ticket_finish(t);
 }

@@ -178,6 +178,15 @@ void tlb_record_publish(const struct space *s, tlb_gen_t gen)
     me->ranges = 0;
 }
 
+void tlb_record_flushed_by_nmi(const struct space *s, tlb_gen_t gen)
+{
+    struct tlb_record *me = this_cpu_ptr(tlb_record);
+    ASSERT(s == &kernel_space || s == me->space, "an NMI handler flushes what is loaded");
+    ASSERT(gen <= now(s), "nobody publishes a generation that has not been made");
+    tlb_gen_t *clean = s == &kernel_space ? &me->kernel_clean : &held_of(me->root)->clean;
+    *clean = MAX(*clean, gen);
+}
+
 /* A CPU that left the space and is just loading it again is in the mask, and has not published yet; but it does not run in it
  * either. Looked at more than once, because it may leave and load between our two looks. */
 static bool may_be_reused_under(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)

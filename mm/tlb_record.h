@@ -36,6 +36,8 @@ void tlb_record_others_forgotten(void);     /* only the latter */
 void tlb_record_flush_range(vaddr_t start, u32 pages, enum pt_size stride);
 /* The CPU is about to say that it has flushed all up to gen. */
 void tlb_record_publish(const struct space *s, tlb_gen_t gen);
+/* An NMI handler has flushed all up to gen: it does not touch the record, which may be at work when it comes. */
+void tlb_record_flushed_by_nmi(const struct space *s, tlb_gen_t gen);
 /* Memory is about to be given back. */
 void tlb_record_release(const struct tlb_ticket *t);
 #else
@@ -47,5 +49,6 @@ void tlb_record_release(const struct tlb_ticket *t);
 #define tlb_record_others_forgotten()                ((void)0)
 #define tlb_record_flush_range(start, pages, stride) ((void)0)
 #define tlb_record_publish(s, gen)                   ((void)0)
+#define tlb_record_flushed_by_nmi(s, gen)            ((void)0)
 #define tlb_record_release(t)                        ((void)0)
 #endif

@@ -10,6 +10,7 @@ COUNTER(msg_rings, "ICR writes for messages and bare doorbells");
 COUNTER(msg_rings_saved, "rings saved, because the receiver's pending word was not empty");
 
 static enum msg_delivery delivery;
+static bool clusters_allowed = true;
 /* The CPUs, the sender included, that "all but self" reaches and that all have an index; empty where delivery= or the
  * number of CPUs forbids the shorthand. */
 static cpumask_t shorthand_set;
@@ -68,7 +69,7 @@ static ALWAYS_INLINE u32 ring_cluster_word(u32 w, u64 set, u32 run)
 
 static bool by_cluster(void)
 {
-    return apic_is_x2apic && (delivery == MSG_DELIVERY_CLUSTER || delivery == MSG_DELIVERY_AUTO);
+    return apic_is_x2apic && clusters_allowed;
 }
 
 static bool shorthand_reaches(const cpumask_t *set)
@@ -120,7 +121,9 @@ void msg_ring_word(u64 set)
 void msg_delivery_set(enum msg_delivery d)
 {
     delivery = d;
-    bool allowed = d == MSG_DELIVERY_AUTO || d == MSG_DELIVERY_SHORTHAND;
+    bool as_auto = d == MSG_DELIVERY_AUTO || d == MSG_DELIVERY_NMI;
+    bool allowed = as_auto || d == MSG_DELIVERY_SHORTHAND;
+    clusters_allowed = as_auto || d == MSG_DELIVERY_CLUSTER;
     cpumask_clear(&shorthand_set);
     if (allowed && msg_cpus >= 3) /* with one receiver there is nothing to save */
         for (cpu_t c = 0; c < msg_cpus; c++)
@@ -129,6 +132,8 @@ void msg_delivery_set(enum msg_delivery d)
         per_cpu(msg_self, c).others = shorthand_set.w[0] && cpumask_words == 1
                                           ? shorthand_set.w[0] & ~per_cpu(msg_self, c).bit
                                           : per_cpu(msg_self, c).bit;
+    TABLE_FOREACH (delivery_hook, struct delivery_hook, h)
+        h->fn();
 }
 
 enum msg_delivery msg_delivery_get(void)
@@ -136,7 +141,7 @@ enum msg_delivery msg_delivery_get(void)
     return delivery;
 }
 
-static const char *const names[] = {"auto", "unicast", "shorthand", "cluster"};
+static const char *const names[] = {"auto", "unicast", "shorthand", "cluster", "nmi"};
 const char *msg_delivery_name(void)
 {
     return names[delivery];
@@ -149,7 +154,8 @@ static const char *set_delivery(const char *value)
             msg_delivery_set((enum msg_delivery)i);
             return NULL;
         }
-    return "auto, unicast, shorthand or cluster";
+    return "auto, unicast, shorthand, cluster or nmi";
 }
-PARAM(delivery, "delivery", "delivery=auto|unicast|shorthand|cluster  how messages to many CPUs are rung",
+PARAM(delivery, "delivery",
+      "delivery=auto|unicast|shorthand|cluster|nmi: how messages to many CPUs are rung, and shootdowns",
       set_delivery);

@@ -46,6 +46,21 @@ void msg_init(void *memory)
     msg_delivery_set(msg_delivery_get()); /* the set that the shorthand reaches is known now */
 }
 
+bool msg_nmi_is_quiet(void)
+{
+    for (cpu_t c = 0; c < msg_cpus; c++) {
+        for (u32 w = 0; w < cpumask_words; w++)
+            if (atomic_load_relaxed(&msg_inbox[c]->pending[MSG_CLASS_NMI].word[w]))
+                return false;
+#ifndef VOLLEY_HOST
+        /* Taken, and being served. The word is looked at first: it is taken inside the handler. */
+        if (atomic_load_relaxed(&per_cpu(percpu_head.nmi_depth, c)))
+            return false;
+#endif
+    }
+    return true;
+}
+
 const struct msg_kind *msg_current(cpu_t cpu)
 {
     return cpu < msg_cpus ? atomic_load_relaxed(&msg_inbox[cpu]->own.running) : NULL;

@@ -119,10 +119,17 @@ enum msg_delivery {
     MSG_DELIVERY_UNICAST,   /* one ICR write for each CPU */
     MSG_DELIVERY_SHORTHAND, /* one for all but self, if the set is all other CPUs and there are at least 2 */
     MSG_DELIVERY_CLUSTER,   /* one for each x2APIC cluster of up to 16 CPUs */
+    MSG_DELIVERY_NMI, /* messages as by auto; shootdowns whose policy allows it go by NMI (mm/by_nmi.c) */
 };
+/* Called by msg_delivery_set, when it is done. THREAD, or the boot CPU before the others run. */
+struct delivery_hook {
+    void (*fn)(void);
+};
+TABLE_DECLARE(delivery_hook, struct delivery_hook);
+#define DELIVERY_HOOK(ident, fn_) TABLE_ENTRY(delivery_hook, struct delivery_hook, ident) = {.fn = fn_}
 void msg_delivery_set(enum msg_delivery d); /* thread; nobody else may be posting to sets meanwhile */
 enum msg_delivery msg_delivery_get(void);
-const char *msg_delivery_name(void); /* for records: "auto", "unicast", "shorthand", "cluster" */
+const char *msg_delivery_name(void); /* for records: "auto", "unicast", ... */
 
 /* Boot CPU, once: after the last cpu_add, percpu_prepare of every CPU and percpu_set_base of this one; before
  * smp_start_all. memory: msg_memory_size() bytes, page aligned, mapped on all CPUs, kept for ever. */
@@ -133,6 +140,10 @@ void msg_init(void *memory);
  * NMI handler, which returns false if no message was there, so that the NMI was something else's. */
 void msg_drain(void);
 bool msg_drain_nmi(void);
+
+/* Is no message by NMI on its way, or being served, anywhere? Stays true only while nobody sends any: for kernel/patch.c, while all
+ * other CPUs stand still. Any context. */
+bool msg_nmi_is_quiet(void);
 
 /* Watchdog limits in ms before scaling by wait_scale: the first report, the doorbell rung again once, giving up.
  * Thread. */

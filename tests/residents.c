@@ -3,6 +3,7 @@
 #include "lib/context.h"
 #include "lib/counter.h"
 #include "mm/frame.h"
+#include "mm/respond.h"
 #include "tests/window.h"
 
 #define CONTENT 0x5eed5eed5eed5eedull
@@ -64,6 +65,13 @@ void policy_restore(struct test *t, const struct shootdown_policy *before)
     err_t e = shootdown_policy_set(before->name);
     CHECK(t, e == ERR_OK, "policy %s: %s", before->name, err_name(e));
 }
+
+bool published(const struct tlb_cpu *c, tlb_gen_t gen, enum tlb_level level)
+{
+    return tlb_published(c, gen, level) || tlb_published_by_nmi(c, gen, level);
+}
+
+const enum msg_delivery test_deliveries[TEST_DELIVERIES] = {MSG_DELIVERY_AUTO, MSG_DELIVERY_NMI};
 
 u64 counter_now(struct test *t, const char *name)
 {

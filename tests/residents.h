@@ -29,5 +29,14 @@ bool policy_use(struct test *t, const char *name, const struct shootdown_policy 
 void policy_restore(struct test *t, const struct shootdown_policy *before);
 #define POLICY_USABLE(p) (!(p)->control && shootdown_policy_usable(p))
 
+/* Has the CPU that owns c published the level, in its interrupt handler or its NMI handler? */
+bool published(const struct tlb_cpu *c, tlb_gen_t gen, enum tlb_level level);
+
+/* The ways of delivery that change how a target of a shootdown is told; "auto" first. delivery=auto is in force in tests. */
+#define DELIVERIES_FOREACH(d)                                                                                \
+    for (const enum msg_delivery *d = test_deliveries; d < test_deliveries + TEST_DELIVERIES; d++)
+#define TEST_DELIVERIES 2u
+extern const enum msg_delivery test_deliveries[TEST_DELIVERIES];
+
 /* A counter's sum over all CPUs; fails the test if there is none of that name. */
 u64 counter_now(struct test *t, const char *name);

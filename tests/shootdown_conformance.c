@@ -3,6 +3,7 @@
  * mm/shootdown/ is held to it by itself. Whether anything stale can be reached is what the tests of stale.c look at. */
 #include "kernel/trap.h"
 #include "lib/context.h"
+#include "lib/features.h"
 #include "lib/string.h"
 #include "lib/wait.h"
 #include "mm/deferred.h"
@@ -42,19 +43,19 @@ static const struct op {
     {"protect", protect, TLB_FLUSHED, TLB_FLUSHED, false, false, false},
     {"remap", remap, TLB_FLUSHED, TLB_FLUSHED, false, false, false},
     {"table", unmap, TLB_WALKERS, TLB_WALKERS, true, false, true},
-    {"kernel unmap", unmap, TLB_FLUSHED, TLB_FLUSHED, true, true, false},
+    {"kernel unmap", unmap, TLB_FLUSHED, TLB_WALKERS, true, true, false}, /* its table goes too */
     {"kernel remap", remap, TLB_FLUSHED, TLB_FLUSHED, false, true, false},
 };
 
 static struct {
-    u32 cells, routed, deferred;
+    u32 cells, routed, deferred, nmi;
 } sum;
 
 static u32 count_behind(const struct space *s, tlb_gen_t gen, enum tlb_level level)
 {
     u32 behind = 0;
     CPUMASK_FOREACH (c, &s->active)
-        behind += !tlb_published(&s->cpu[c], gen, level);
+        behind += !published(&s->cpu[c], gen, level);
     return behind;
 }
 
@@ -66,6 +67,19 @@ static void check_words(struct test *t, const struct space *s, enum tlb_level le
     u32 behind = count_behind(s, atomic_load_relaxed(&s->gen), level);
     CHECK(t, behind == 0, "%s, %s, at %s: %u CPUs have not published %s", policy, op, when, behind,
           tlb_level_name(level));
+}
+
+/* Each shootdown under delivery=nmi is counted: by NMI where the policy that serves it allows that, and no tables go. */
+static void check_way(struct test *t, const struct op *op, const struct shootdown_policy *by, u64 nmi,
+                      u64 other)
+{
+    bool on = msg_delivery_get() == MSG_DELIVERY_NMI && cpu_online_count() > 1;
+    bool may =
+        by->post_nmi && op->level < TLB_WALKERS && (features.invpcid || features.pge || !features.pcid);
+    CHECK(t, nmi == (on && may) && other == (on && !may),
+          "%s, delivery=%s, %s: counted %llu times as by NMI, %llu times as not", by->name,
+          msg_delivery_name(), op->name, (unsigned long long)nmi, (unsigned long long)other);
+    sum.nmi += nmi;
 }
 
 static void check_cell(struct test *t, struct space *user, const struct shootdown_policy *p,
@@ -84,6 +98,7 @@ static void check_cell(struct test *t, struct space *user, const struct shootdow
                op->name))
         return;
     u64 v, routed = counter_now(t, "shootdown_routed"), deferred = counter_now(t, "shootdown_deferred");
+    u64 nmi = counter_now(t, "shootdown_by_nmi"), other = counter_now(t, "shootdown_not_by_nmi");
     tlb_gen_t gen = atomic_load_relaxed(&s->gen);
     CHECK(t, safe_read_u64((void *)va, &v) == 0, "%s: the fresh page cannot be read", op->name);
     err_t e = op->run(s, va);
@@ -95,6 +110,8 @@ static void check_cell(struct test *t, struct space *user, const struct shootdow
           by != p ? "took a stronger path, and was not counted" : "was counted as routed, and was not");
     CHECK(t, counter_now(t, "shootdown_deferred") - deferred == (defers && cpu_online_count() > 1),
           "%s, %s: %s", p->name, op->name, defers ? "was not deferred" : "was deferred");
+    check_way(t, op, by, counter_now(t, "shootdown_by_nmi") - nmi,
+              counter_now(t, "shootdown_not_by_nmi") - other);
     shootdown_settle(s, 0);
     CHECK(t, s->in_flight == NULL, "%s, %s: still in flight after all has settled", p->name, op->name);
     check_words(t, s, MIN(by->at_release, op->level), p->name, op->name, "release");
@@ -106,10 +123,9 @@ static void check_cell(struct test *t, struct space *user, const struct shootdow
     sum.deferred += defers;
 }
 
-static void shootdown_conformance(struct test *t)
+static u32 check_all(struct test *t)
 {
     u32 policies = 0;
-    memset(&sum, 0, sizeof(sum));
     TABLE_FOREACH (policy, struct shootdown_policy, p) {
         const struct shootdown_policy *before;
         struct residents r;
@@ -122,11 +138,25 @@ static void shootdown_conformance(struct test *t)
         residents_leave(t, &r);
         policy_restore(t, before);
     }
-    test_note(t, "%u policies, %u cells, of them %u routed, %u deferred", policies, sum.cells, sum.routed,
-              sum.deferred);
+    return policies;
+}
+
+static void shootdown_conformance(struct test *t)
+{
+    enum msg_delivery was = msg_delivery_get();
+    u32 policies = 0;
+    memset(&sum, 0, sizeof(sum));
+    DELIVERIES_FOREACH(d)
+    {
+        msg_delivery_set(*d);
+        policies += check_all(t);
+    }
+    msg_delivery_set(was);
+    test_note(t, "%u policies, %u deliveries, %u cells, of them %u routed, %u deferred, %u by NMI",
+              policies / TEST_DELIVERIES, TEST_DELIVERIES, sum.cells, sum.routed, sum.deferred, sum.nmi);
 }
 TEST(shootdown_conformance,
-     "each policy, each operation: path, and words at return and at release, as declared");
+     "each policy, each delivery, each operation: path, and words at return and at release, as declared");
 
 /* ---- never too early ---- */
 

@@ -23,7 +23,7 @@ static void check_published(struct test *t, const struct space *s, enum tlb_leve
     tlb_gen_t gen = atomic_load_relaxed(&s->gen);
     CPUMASK_FOREACH (c, &s->active)
         CHECK(
-            t, tlb_published(&s->cpu[c], gen, level),
+            t, published(&s->cpu[c], gen, level),
             "%s, after %s: CPU %u is not at %s of generation %llu (entered %llu, flushed %llu, walkers %llu)",
             policy, after, c, tlb_level_name(level), (unsigned long long)gen,
             (unsigned long long)s->cpu[c].entered, (unsigned long long)s->cpu[c].flushed,

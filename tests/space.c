@@ -121,7 +121,7 @@ static void space_absent_waits_for_earlier(struct test *t)
         vaddr_t absent = RESIDENTS_FREE_VA + PAGE_SIZE;
         CHECK(t, space_unmap(r.space, absent, absent + PAGE_SIZE) == ERR_OK, "unmap of an absent page");
         CHECK(t,
-              tlb_published(&r.space->cpu[holder], before + 1, TLB_ENTERED) ||
+              published(&r.space->cpu[holder], before + 1, TLB_ENTERED) ||
                   !cpumask_test_relaxed(&r.space->active, holder),
               "CPU %u had not heard of the change in flight when an unmap that may rely on it returned",
               holder);

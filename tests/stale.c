@@ -2,6 +2,7 @@
  * right; that these checks can fail is shown by tests/stale_control.c. */
 #include "smp/cpus.h"
 #include "tests/oracle.h"
+#include "tests/residents.h"
 #include "tests/scenario.h"
 
 static const struct rounds rounds = {.irqs_on = 4, .irqs_off = 1};
@@ -11,8 +12,9 @@ static void check_policy(struct test *t, scenario_fn fn, const struct shootdown_
 {
     struct outcome o = scenario_play(fn, p, in_kernel, rounds);
     CHECK(t, !o.broken, "policy %s, round %llu: %s", p->name, (unsigned long long)o.rounds, o.broken);
-    CHECK(t, !o.violations, "policy %s: %llu stale uses in %llu, the first on CPU %u, which reached %llx",
-          p->name, (unsigned long long)o.violations, (unsigned long long)o.uses, o.cpu,
+    CHECK(t, !o.violations,
+          "policy %s, delivery=%s: %llu stale uses in %llu, the first on CPU %u, which reached %llx", p->name,
+          msg_delivery_name(), (unsigned long long)o.violations, (unsigned long long)o.uses, o.cpu,
           (unsigned long long)o.found);
     CHECK(t, o.broken || o.rounds == rounds.irqs_on + rounds.irqs_off, "policy %s: %llu rounds instead of %u",
           p->name, (unsigned long long)o.rounds, rounds.irqs_on + rounds.irqs_off);
@@ -27,18 +29,24 @@ static void check_policies(struct test *t, scenario_fn fn, bool in_kernel, bool 
 {
     struct outcome sum = {0};
     u32 policies = 0;
-    TABLE_FOREACH (policy, struct shootdown_policy, p) {
-        if (p->control || !shootdown_policy_usable(p))
-            continue;
-        check_policy(t, fn, p, in_kernel, &sum);
-        policies++;
+    enum msg_delivery was = msg_delivery_get();
+    DELIVERIES_FOREACH(d)
+    {
+        msg_delivery_set(*d);
+        TABLE_FOREACH (policy, struct shootdown_policy, p) {
+            if (!POLICY_USABLE(p) || (*d == MSG_DELIVERY_NMI && !p->post_nmi))
+                continue;
+            check_policy(t, fn, p, in_kernel, &sum);
+            policies++;
+        }
     }
+    msg_delivery_set(was);
     CHECK(t, policies > 0, "no policy was checked");
     if (expect_reuse)
         CHECK(t, sum.reused == sum.rounds, "the frame went to a new owner in %llu of %llu rounds only",
               (unsigned long long)sum.reused, (unsigned long long)sum.rounds);
-    test_note(t, "%u policies, %llu rounds, %u CPUs, %llu uses, %llu of them faulted", policies,
-              (unsigned long long)sum.rounds, cpu_online_count(), (unsigned long long)sum.uses,
+    test_note(t, "%u policies and ways of delivery, %llu rounds, %u CPUs, %llu uses, %llu of them faulted",
+              policies, (unsigned long long)sum.rounds, cpu_online_count(), (unsigned long long)sum.uses,
               (unsigned long long)sum.faults);
     if (!visible)
         test_blind(t, "a missing flush would not show on this machine");

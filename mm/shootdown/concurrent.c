@@ -14,5 +14,12 @@ static void concurrent_post(struct tlb_ticket *t)
     shootdown_flush_here(t);
 }
 
+static void concurrent_post_nmi(struct tlb_ticket *t)
+{
+    shootdown_send_nmi(t, TLB_FLUSHED);
+    shootdown_flush_here(t);
+}
+
 SHOOTDOWN_POLICY(concurrent, "tell all, flush here meanwhile, wait for every flush (Linux today)",
-                 .at_return = TLB_WALKERS, .at_release = TLB_WALKERS, .post = concurrent_post);
+                 .at_return = TLB_WALKERS, .at_release = TLB_WALKERS, .post = concurrent_post,
+                 .post_nmi = concurrent_post_nmi);

@@ -18,5 +18,12 @@ static void early_ack_post(struct tlb_ticket *t)
     shootdown_flush_here(t);
 }
 
+static void early_ack_post_nmi(struct tlb_ticket *t)
+{
+    shootdown_send_nmi(t, TLB_ENTERED);
+    shootdown_flush_here(t);
+}
+
 SHOOTDOWN_POLICY(early_ack, "as concurrent, but wait only until every target has entered its handler",
-                 .at_return = TLB_ENTERED, .at_release = TLB_ENTERED, .post = early_ack_post);
+                 .at_return = TLB_ENTERED, .at_release = TLB_ENTERED, .post = early_ack_post,
+                 .post_nmi = early_ack_post_nmi);

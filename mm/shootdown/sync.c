@@ -14,5 +14,12 @@ static void sync_post(struct tlb_ticket *t)
     shootdown_send(t, TLB_FLUSHED);
 }
 
+static void sync_post_nmi(struct tlb_ticket *t)
+{
+    shootdown_flush_here(t);
+    shootdown_send_nmi(t, TLB_FLUSHED);
+}
+
 SHOOTDOWN_POLICY(sync, "flush here, then tell all, then wait for every flush (textbook)",
-                 .at_return = TLB_WALKERS, .at_release = TLB_WALKERS, .post = sync_post);
+                 .at_return = TLB_WALKERS, .at_release = TLB_WALKERS, .post = sync_post,
+                 .post_nmi = sync_post_nmi);

@@ -5,7 +5,7 @@
  * Provides: SENT, which is enough for nothing: a frame is reused while other CPUs still read and write it. It claims FLUSHED
  * below, so that user ranges are not routed to a policy that works; freed tables and kernel ranges, as in the posted series,
  * take the safe path.
- * Needs: unsafe=yes.
+ * Needs: unsafe=yes. Not by NMI: that would come at once whatever the target does, and the window would be too short to be seen.
  * Good for: showing that the stale-translation tests can fail, and what the posted figures left out. */
 #include "mm/shootdown.h"
 

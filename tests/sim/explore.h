@@ -72,6 +72,7 @@ struct sim_config {
     const char *name;
     bool pcid, invpcid, global;
     bool full; /* for main.c */
+    bool nmi;  /* delivery=nmi: for policies whose targets may be told so */
 };
 bool sim_set_up(const char *policy, const struct sim_config *config); /* kernel.c */
 bool explore_setup(const struct sim_scenario *s, const char *policy, const struct sim_config *config);

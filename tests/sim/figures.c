@@ -32,7 +32,7 @@ static void all_are_done(void)
 
 static u32 count_lines(const char *policy, u32 cpus)
 {
-    static const struct sim_config config = {"plain", false, false, true, false};
+    static const struct sim_config config = {"plain", false, false, true, false, false};
     struct sim_scenario s = {.name = "lines",
                              .cpus = cpus,
                              .setup = everybody_runs_in_it,
@@ -103,8 +103,8 @@ static bool kept(const struct sim_config *config, u32 *count)
 
 static bool show_kept(void)
 {
-    static const struct sim_config with = {"pcid", true, true, true, false},
-                                   without = {"plain", false, false, true, false};
+    static const struct sim_config with = {"pcid", true, true, true, false, false},
+                                   without = {"plain", false, false, true, false, false};
     u32 yes, no;
     bool ok = kept(&with, &yes) & kept(&without, &no);
     ok &= yes == PAGES && no == 0;

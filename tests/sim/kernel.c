@@ -141,8 +141,10 @@ void sim_on(cpu_t c, void (*fn)(void))
 }
 
 static const char *policy_wanted;
+static enum msg_delivery delivery_wanted;
 static void set_up(void)
 {
+    msg_delivery_set(delivery_wanted);
     boot(explorer->scenario->cpus);
     shootdown_unsafe_allow(true);
     if (shootdown_policy_set(policy_wanted) != ERR_OK)
@@ -158,6 +160,7 @@ static void set_up(void)
 bool sim_set_up(const char *policy, const struct sim_config *config)
 {
     policy_wanted = policy;
+    delivery_wanted = config->nmi ? MSG_DELIVERY_NMI : MSG_DELIVERY_AUTO;
     features = (struct cpu_features){.x2apic = true,
                                      .nx = true,
                                      .page_1g = true,

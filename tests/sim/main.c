@@ -7,9 +7,10 @@
 
 /* Those that matter most come in full; the others, and machines of more than two CPUs, with one deviation less. */
 static const struct sim_config configs[] = {
-    {"plain", false, false, false, false},     {"global", false, false, true, true},
-    {"pcid", true, false, true, true},         {"invpcid", true, true, true, false},
-    {"pcid_local", true, false, false, false}, /* PCIDs, but no global pages */
+    {"plain", false, false, false, false, false},     {"global", false, false, true, true, false},
+    {"pcid", true, false, true, true, false},         {"invpcid", true, true, true, false, false},
+    {"pcid_local", true, false, false, false, false}, /* PCIDs, but no global pages */
+    {"nmi", false, false, true, false, true},         {"nmi_invpcid", true, true, true, false, true},
 };
 
 #define WORDS_MAX 8u
@@ -113,7 +114,7 @@ static bool wanted(const struct sim_scenario *s, const struct shootdown_policy *
 {
     char name[128];
     if ((p->control && !s->control) || (s->one_policy && strcmp(p->name, "early_ack")) ||
-        (s->needs_pcid && !c->pcid))
+        (s->needs_pcid && !c->pcid) || (c->nmi && (!p->post_nmi || s->one_policy)))
         return false;
     if ((options->scenario && strcmp(options->scenario, s->name)) ||
         (options->policy && strcmp(options->policy, p->name)) ||
