@@ -9,6 +9,7 @@
 #include "lib/atomic.h"
 #include "lib/json.h"
 #include "lib/log.h"
+#include "lib/param.h"
 #include "lib/x86/cpu.h"
 
 /* Bochs and QEMU (-debugcon) print what is written here, and read back 0xe9; without them nothing is there. */
@@ -16,6 +17,7 @@
 #define DEBUG_PORT_ECHO 0xe9u
 
 static bool have_serial, have_keyboard;
+static bool serial_off; /* it is there, and not to be used */
 static u32 failures;
 static bool ended;
 
@@ -25,9 +27,26 @@ static void debug_port_write(const char *text, size_t n)
         out8(DEBUG_PORT, (u8)text[i]);
 }
 
+static void serial_port_write(const char *text, size_t n)
+{
+    if (!serial_off)
+        serial_write(text, n);
+}
+
+static const char *set_serial(const char *value)
+{
+    bool on;
+    if (!parse_on_off(value, &on))
+        return "serial=on or serial=off";
+    serial_off = !on;
+    return NULL;
+}
+PARAM(serial, "serial", "serial=on|off  text to and from the first serial port, if there is one (default on)",
+      set_serial);
+
 void console_init(void)
 {
-    static struct log_sink serial_sink = {.write = serial_write},
+    static struct log_sink serial_sink = {.write = serial_port_write},
                            debug_port_sink = {.write = debug_port_write};
     have_serial = serial_init();
     if (have_serial)
@@ -43,17 +62,17 @@ void console_init_keyboard(void)
 
 bool console_has_serial(void)
 {
-    return have_serial;
+    return have_serial && !serial_off;
 }
 
 bool console_can_read(void)
 {
-    return have_serial || have_keyboard;
+    return console_has_serial() || have_keyboard;
 }
 
 int console_poll(void)
 {
-    int c = have_serial ? serial_read() : -1;
+    int c = console_has_serial() ? serial_read() : -1;
     return c < 0 && have_keyboard ? keyboard_poll() : c;
 }
 
@@ -69,7 +88,7 @@ u8 console_read(void)
 
 void console_flush(void)
 {
-    if (have_serial)
+    if (console_has_serial())
         serial_flush();
 }
 

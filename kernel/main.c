@@ -65,6 +65,7 @@ NORETURN void kmain(const struct boot_info *boot)
     log_notes(boot);
     if (boot->fatal)
         panic("the boot information is unusable; boot through GRUB's multiboot2 command");
+    log_info("command line: %s", boot->cmdline[0] ? boot->cmdline : "none");
     cmdline_parse(boot->cmdline); /* before anything that it can switch */
     features_init();              /* CPUID, less what was switched off */
     features_init_cpu();          /* control registers, PAT */
