@@ -220,3 +220,10 @@ static void litmus_execute_orders(struct test *t)
 }
 TEST(litmus_execute_orders,
      "other code behind the page: every two steps of initiator and target in both orders, every policy");
+
+static void litmus_no_execute_orders(struct test *t)
+{
+    litmus(t, scenario_no_execute, false, oracle.execute && oracle.remote);
+}
+TEST(litmus_no_execute_orders,
+     "execution taken away: every two steps of initiator and target in both orders, every policy");

@@ -217,6 +217,31 @@ void scenario_execute(struct space *s, bool irqs_off, struct outcome *out)
     frame_free(from);
 }
 
+void scenario_no_execute(struct space *s, bool irqs_off, struct outcome *out)
+{
+    struct observation x = {
+        .space = s, .va = page_of(s), .use = OBSERVE_EXECUTE, .before = 1, .irqs_off = irqs_off};
+    paddr_t code;
+    if (failed(out, "no frame", frame_alloc(FRAME_OWNER_BEFORE, &code)))
+        return;
+    observe_fill_function(code, (u8)x.before);
+    if (failed(out, "the page cannot be mapped",
+               space_map(owner_of(s), x.va, code, PAGE_SIZE, PT_4K, PT_EXEC | PT_OWNED))) {
+        frame_free(code);
+        return;
+    }
+    bool started = observers_start(&x);
+    observe_here(&x);
+    if (!failed(out, "protect failed", space_protect(owner_of(s), x.va, x.va + PAGE_SIZE, PT_READ)) &&
+        started) {
+        observers_changed(&x);
+        observe_here(&x);
+    }
+    observers_finish(&x);
+    failed(out, "unmap failed", space_unmap(owner_of(s), x.va, x.va + PAGE_SIZE));
+    add(out, &x);
+}
+
 void scenario_table(struct space *s, bool irqs_off, struct outcome *out)
 {
     /* Without its keeper, the page's table, and all above it, goes too. */

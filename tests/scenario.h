@@ -22,6 +22,7 @@ void scenario_unmap(struct space *s, bool irqs_off, struct outcome *out); /* the
 void scenario_protect(struct space *s, bool irqs_off, struct outcome *out); /* writing is taken away */
 void scenario_remap(struct space *s, bool irqs_off, struct outcome *out); /* another frame behind the page */
 void scenario_execute(struct space *s, bool irqs_off, struct outcome *out); /* other code behind the page */
+void scenario_no_execute(struct space *s, bool irqs_off, struct outcome *out); /* execution is taken away */
 /* The same unmap, with all pages of a table: the table page is freed and reused too. User spaces only. */
 void scenario_table(struct space *s, bool irqs_off, struct outcome *out);
 

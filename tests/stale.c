@@ -82,6 +82,12 @@ static void stale_execute(struct test *t)
 }
 TEST(stale_execute, "every CPU runs the new code after a page was remapped, under every policy");
 
+static void stale_no_execute(struct test *t)
+{
+    check_policies(t, scenario_no_execute, false, oracle.execute, false);
+}
+TEST(stale_no_execute, "no CPU runs code in a page from which execution was taken away, under every policy");
+
 static void stale_kernel_unmap(struct test *t)
 {
     check_policies(t, scenario_unmap, true, oracle.read, true);

@@ -82,6 +82,13 @@ static void stale_control_execute_is_caught(struct test *t)
 TEST(stale_control_execute_is_caught,
      "the broken policy leaves old code behind a page, and the check sees it");
 
+static void stale_control_no_execute_is_caught(struct test *t)
+{
+    must_be_caught(t, scenario_no_execute, oracle.execute);
+}
+TEST(stale_control_no_execute_is_caught,
+     "the broken policy lets a CPU run what may not run any more, and the check sees it");
+
 /* Even with a broken policy in force, a freed table and the kernel's own range take a path that works. */
 static void stale_control_is_fenced_in(struct test *t)
 {
