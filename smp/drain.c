@@ -16,8 +16,7 @@ static NOINLINE void run_copied(struct msg_inbox *box, struct msg_slot *s, cpu_t
     struct msg_body copy;
     struct msg_in in = {.word = copy.word, .slot = s, .from = from, .acked = true};
     atomic_store_relaxed(&box->own.running, kind);
-    copy.what = s->body.what;
-    msg_words_copy(copy.word, s->body.word);
+    slot_copy(s, &copy);
     slot_ack(s);
     kind->fn(&in);
 }
