@@ -281,24 +281,40 @@ void sim_destroy(struct space *s)
     sim_trace(sim.now, "destroy has returned");
 }
 
-/* What the last instructions before ring 3 do (kernel/thread_switch.c). */
-static void return_to_user(void)
+/* What the last instructions before ring 3 do (kernel/thread_switch.c). Interrupts off. */
+void sim_before_ring3(void)
 {
-    irq_disable();
     while (this_cpu(percpu_head.user_work) & SHOOTDOWN_USER_WORK) {
         this_cpu(percpu_head.user_work) &= ~SHOOTDOWN_USER_WORK;
         shootdown_user_return();
     }
-    irq_enable();
 }
 
+/* The thread's body is over: what has been put off until its return to ring 3 is done now. */
+void sim_thread_ends(void)
+{
+    irq_disable();
+    sim_before_ring3();
+    irq_enable();
+    shootdown_user_open();
+}
+
+/* In ring 3, which it enters and leaves for it. An interrupt meanwhile returns there by sim_before_ring3, too (schedule.c). In the
+ * kernel afterwards, as in a system call, nothing touches user memory. */
 bool sim_use(vaddr_t va, enum sim_access how)
 {
-    return_to_user();
-    struct space *s = sim_cpus[sim.now].user;
+    struct sim_cpu *c = &sim_cpus[sim.now];
+    struct space *s = c->user;
     if (!s)
         sim_fail("scenario: a thread without a space uses memory");
-    return sim_touch(s, va, how, "thread");
+    irq_disable();
+    sim_before_ring3();
+    shootdown_user_close();
+    c->in_ring3 = true;
+    irq_enable();
+    bool done = sim_touch(s, va, how, "thread");
+    c->in_ring3 = false;
+    return done;
 }
 
 bool sim_use_kernel(vaddr_t va, enum sim_access how)

@@ -58,6 +58,7 @@ struct sim_cpu {
     enum sim_state state;
     u64 seen; /* sim.epoch at its pause */
     bool irq_on, in_service, irr, nmi_latched, in_nmi, postponed;
+    bool in_ring3; /* what an interrupt comes from, and returns to */
     u32 irq_depth;
     u64 cr3, cr4;
     struct space *user; /* what the thread on it believes to run in; NULL: it touches nothing */
@@ -138,6 +139,8 @@ extern struct space *sim_spaces[SIM_SPACES_MAX]; /* for names only */
 extern u32 sim_space_count;
 void sim_check_quiet(void); /* after a run: nothing may be left half done */
 void sim_cpu_joins(void);   /* a CPU that comes up */
+void sim_before_ring3(void);
+void sim_thread_ends(void);
 
 /* ---- ghost.c: what a program may still see ---- */
 void sim_ghost_forget(u64 root);

@@ -68,6 +68,11 @@ static void take_interrupt(struct sim_cpu *c)
     if (c->in_service)
         sim_fail("CPU %u leaves its interrupt handler without EOI", sim.now);
     c->irq_depth--;
+    if (c->in_ring3) {
+        c->in_ring3 = false;
+        sim_before_ring3();
+        c->in_ring3 = true;
+    }
     iret(c);
     c->irq_on = true;
     c->state = interrupted;
@@ -287,6 +292,7 @@ NORETURN void sim_cpu_main(void)
     void (*body)(void) = explorer->scenario->body[sim.now];
     if (body)
         body();
+    sim_thread_ends();
     sim_drain(c, SIM_BUFFER);
     c->postponed = false;
     c->state = SIM_IDLE;
