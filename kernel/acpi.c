@@ -1,4 +1,5 @@
-/* From the root pointer to the tables we read: MADT (the CPUs), FADT (timer, power, reset), DMAR (one flag). */
+/* From the root pointer to the tables we read: MADT (CPUs, I/O APICs), FADT (timer, power, reset), DMAR or IVRS (remapping),
+ * SRAT and SLIT (nodes). */
 #include "kernel/acpi.h"
 
 #include "kernel/acpi_table.h"
@@ -58,32 +59,67 @@ static struct roots find_roots(const struct boot_info *boot, struct acpi_info *o
     return r;
 }
 
-/* One entry of the list. Only the first table of each kind counts: firmware that lists a second MADT means the
- * first. */
-static void parse_table(paddr_t p, acpi_map_fn map, struct acpi_info *out, bool *have_dmar)
+static void parse_madt(const struct acpi_table *t, acpi_map_fn map, struct acpi_info *out)
+{
+    (void)map;
+    acpi_parse_madt(t->bytes, t->len, out);
+}
+#define WITHOUT_MAP(name)                                                                                    \
+    static void name##_only(const struct acpi_table *t, acpi_map_fn map, struct acpi_info *out)              \
+    {                                                                                                        \
+        (void)map;                                                                                           \
+        acpi_##name(t, out);                                                                                 \
+    }
+WITHOUT_MAP(parse_dmar)
+WITHOUT_MAP(parse_ivrs)
+WITHOUT_MAP(parse_srat)
+WITHOUT_MAP(parse_slit)
+
+static const struct kind {
+    char signature[5];
+    u8 min; /* bytes */
+    const char *name;
+    void (*parse)(const struct acpi_table *t, acpi_map_fn map, struct acpi_info *out);
+} kinds[] = {
+    {"APIC", 44, "MADT", parse_madt},      {"FACP", 44, "FADT", acpi_parse_fadt},
+    {"DMAR", 48, "DMAR", parse_dmar_only}, {"IVRS", 48, "IVRS", parse_ivrs_only},
+    {"SRAT", 48, "SRAT", parse_srat_only}, {"SLIT", 44, "SLIT", parse_slit_only},
+};
+
+/* One entry of the list. Only the first good table of each kind counts: firmware that lists a second MADT means the
+ * first. *seen: a bit for each kind. */
+static void parse_table(paddr_t p, acpi_map_fn map, struct acpi_info *out, u32 *seen)
 {
     const u8 *signature = p.v && p.v < (1ull << 52) - ACPI_HEADER_BYTES ? map(p, ACPI_HEADER_BYTES) : NULL;
     struct acpi_table t;
 
     if (!signature) {
         acpi_note(out, "the list of tables names address 0x%lx, which cannot be mapped; skipped", p.v);
-    } else if (acpi_signature_is(signature, "APIC")) {
-        if (out->have_madt)
-            acpi_note(out, "a second MADT at 0x%lx; ignored", p.v);
-        else if (acpi_table_open(p, map, "APIC", 44, &t, out))
-            acpi_parse_madt(t.bytes, t.len, out);
-    } else if (acpi_signature_is(signature, "FACP")) {
-        if (out->have_fadt)
-            acpi_note(out, "a second FADT at 0x%lx; ignored", p.v);
-        else if (acpi_table_open(p, map, "FACP", 44, &t, out))
-            acpi_parse_fadt(&t, map, out);
-    } else if (acpi_signature_is(signature, "DMAR")) {
-        /* VT-d specification, section 8.1: flags at offset 37, bit 1 asks the system not to turn x2APIC on. */
-        if (!*have_dmar && acpi_table_open(p, map, "DMAR", 48, &t, out)) {
-            *have_dmar = true;
-            out->x2apic_opt_out = acpi_u8(&t, 37) >> 1 & 1;
-        }
+        return;
     }
+    for (u32 k = 0; k < ARRAY_SIZE(kinds); k++) {
+        if (!acpi_signature_is(signature, kinds[k].signature))
+            continue;
+        if (*seen >> k & 1) {
+            acpi_note(out, "a second %s at 0x%lx; ignored", kinds[k].name, p.v);
+        } else if (acpi_table_open(p, map, kinds[k].signature, kinds[k].min, &t, out)) {
+            *seen |= 1u << k;
+            kinds[k].parse(&t, map, out);
+        }
+        return;
+    }
+}
+
+/* Fixed fields, padded with blanks or zeros; whatever else is there, it is text from here on. */
+static void copy_text(char *to, const struct acpi_table *t, u64 at, u32 n)
+{
+    for (u32 i = 0; i < n; i++) {
+        u8 c = acpi_u8(t, at + i);
+        to[i] = c >= ' ' && c <= '~' ? (char)c : ' ';
+    }
+    to[n] = 0;
+    while (n && to[n - 1] == ' ')
+        to[--n] = 0;
 }
 
 /* False if the list itself cannot be used. */
@@ -91,10 +127,12 @@ static bool parse_list(paddr_t list, const char *signature, u32 entry_bytes, acp
                        struct acpi_info *out)
 {
     struct acpi_table t;
-    bool have_dmar = false;
+    u32 seen = 0;
 
     if (!acpi_table_open(list, map, signature, ACPI_HEADER_BYTES, &t, out))
         return false;
+    copy_text(out->oem, &t, 10, 6);
+    copy_text(out->oem_table, &t, 16, 8);
     u64 body = t.len - ACPI_HEADER_BYTES, count = body / entry_bytes;
     if (body % entry_bytes)
         acpi_note(out, "%s: %lu bytes left over after %lu whole entries; ignored", signature,
@@ -104,8 +142,7 @@ static bool parse_list(paddr_t list, const char *signature, u32 entry_bytes, acp
         count = TABLES_MAX;
     }
     for (u64 i = 0; i < count; i++)
-        parse_table(PADDR(acpi_field(&t, ACPI_HEADER_BYTES + i * entry_bytes, entry_bytes)), map, out,
-                    &have_dmar);
+        parse_table(PADDR(acpi_field(&t, ACPI_HEADER_BYTES + i * entry_bytes, entry_bytes)), map, out, &seen);
     return true;
 }
 
@@ -123,6 +160,7 @@ void acpi_parse(const struct boot_info *boot, acpi_map_fn map, struct acpi_info 
         listed = parse_list(r.rsdt, "RSDT", 4, map, out);
     if (!listed)
         acpi_note(out, "no usable list of tables (XSDT or RSDT); only the boot CPU can be used");
-    else if (!out->have_madt)
+    acpi_numa_finish(out);
+    if (listed && !out->have_madt)
         acpi_note(out, "no usable MADT; only the boot CPU can be used");
 }

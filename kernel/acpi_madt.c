@@ -2,7 +2,7 @@
  * because firmware in x2APIC mode lists ids below 255 as type 0 and mixes both. */
 #include "kernel/acpi_table.h"
 
-enum madt_type { MADT_LAPIC = 0, MADT_LAPIC_ADDRESS = 5, MADT_X2APIC = 9, MADT_WAKEUP = 16 };
+enum madt_type { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_LAPIC_ADDRESS = 5, MADT_X2APIC = 9, MADT_WAKEUP = 16 };
 
 #define MADT_FIRST_ENTRY     44u /* after the header: address of the local APICs, flags */
 #define MADT_PCAT_COMPAT     1u  /* flags: the machine has 8259s too, to be masked */
@@ -14,7 +14,7 @@ enum madt_type { MADT_LAPIC = 0, MADT_LAPIC_ADDRESS = 5, MADT_X2APIC = 9, MADT_W
 
 /* What goes wrong many times in one table gets one note at the end. */
 struct tally {
-    u32 duplicates, too_many, short_entries, unused_ids;
+    u32 duplicates, too_many, short_entries, unused_ids, ioapics_lost;
     apic_id_t first_duplicate;
 };
 
@@ -55,12 +55,21 @@ static void override_base(struct acpi_info *out, u64 address)
         out->lapic_base = PADDR(address);
 }
 
+static void add_ioapic(struct acpi_info *out, struct tally *n, u32 address, u32 gsi)
+{
+    if (address == 0 || !IS_ALIGNED(address, 16) || out->ioapic_count == ACPI_IOAPICS_MAX)
+        n->ioapics_lost++;
+    else
+        out->ioapic[out->ioapic_count++] = (struct acpi_ioapic){PADDR(address), gsi};
+}
+
 /* The entry of `e.len` bytes; its length has been checked against the table's. */
 static void parse_entry(const struct acpi_table *e, u8 revision, struct acpi_info *out, struct tally *n)
 {
     static const struct {
         u8 type, min;
-    } sizes[] = {{MADT_LAPIC, 8}, {MADT_LAPIC_ADDRESS, 12}, {MADT_X2APIC, 16}, {MADT_WAKEUP, 16}};
+    } sizes[] = {
+        {MADT_LAPIC, 8}, {MADT_IOAPIC, 12}, {MADT_LAPIC_ADDRESS, 12}, {MADT_X2APIC, 16}, {MADT_WAKEUP, 16}};
     u8 type = acpi_u8(e, 0);
 
     for (u32 i = 0; i < ARRAY_SIZE(sizes); i++)
@@ -83,7 +92,10 @@ static void parse_entry(const struct acpi_table *e, u8 revision, struct acpi_inf
         acpi_note(out, "MADT: CPUs are to be woken through a mailbox at 0x%lx; INIT-SIPI may not reach them",
                   out->wakeup_mailbox.v);
         break;
-    default: /* I/O APICs, interrupt overrides, NMI lines: of no use to us */
+    case MADT_IOAPIC:
+        add_ioapic(out, n, acpi_u32(e, 4), acpi_u32(e, 8));
+        break;
+    default: /* interrupt overrides, NMI lines: of no use to us */
         break;
     }
 }
@@ -123,6 +135,10 @@ void acpi_parse_madt(const u8 *table, u64 len, struct acpi_info *out)
                   n.unused_ids);
     if (n.short_entries)
         acpi_note(out, "MADT: %u entries are shorter than their type needs; skipped", n.short_entries);
+    if (n.ioapics_lost)
+        acpi_note(out,
+                  "MADT: %u I/O APICs at impossible addresses, or more than %u; their lines stay as they are",
+                  n.ioapics_lost, ACPI_IOAPICS_MAX);
     if (n.too_many)
         acpi_note(out, "MADT: %u CPUs beyond the %u that fit; they stay off", n.too_many, MAX_CPUS);
     if (out->cpu_count == 0)

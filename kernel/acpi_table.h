@@ -72,5 +72,13 @@ bool acpi_table_open(paddr_t p, acpi_map_fn map, const char *signature, u64 min,
 
 /* acpi_fadt.c: ports, reset register, and \_S5 by way of the DSDT. */
 void acpi_parse_fadt(const struct acpi_table *fadt, acpi_map_fn map, struct acpi_info *out);
+/* acpi_remap.c: who translates interrupts; acpi_numa.c: which CPU and memory is near which. */
+void acpi_parse_dmar(const struct acpi_table *t, struct acpi_info *out);
+void acpi_parse_ivrs(const struct acpi_table *t, struct acpi_info *out);
+void acpi_parse_srat(const struct acpi_table *t, struct acpi_info *out);
+void acpi_parse_slit(const struct acpi_table *t, struct acpi_info *out);
+/* Nodes have the numbers of the SRAT once both tables are read: they may come in either order. */
+void acpi_numa_finish(struct acpi_info *out);
+
 /* acpi_s5.c: the sleep types in \_S5. False: there is no such package, or it has another form. */
 bool acpi_find_s5(const struct acpi_table *dsdt, u8 *slp_typ_a, u8 *slp_typ_b);

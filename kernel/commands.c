@@ -1,6 +1,7 @@
 /* The commands that belong to no part in particular. */
 #include "kernel/cmdline.h"
 #include "kernel/command.h"
+#include "kernel/firmware.h"
 #include "kernel/power.h"
 #include "kernel/shell.h"
 #include "lib/counter.h"
@@ -8,6 +9,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "smp/cpus.h"
+#include "smp/topology.h"
 
 static void cmd_help(int argc, char **argv)
 {
@@ -83,12 +85,19 @@ COMMAND_WITH_WORDS(stat, "stat [NAME|json]", "counters: sums, one CPU by CPU, or
 static void cmd_cpus(int argc, char **argv)
 {
     (void)argc, (void)argv;
-    print("%6s %10s  %s\n", "cpu", "APIC id", "state");
-    for (cpu_t cpu = 0; cpu < cpu_count(); cpu++)
-        print("%6u %10u  %s\n", cpu, cpu_apic_id(cpu), cpu_is_online(cpu) ? "online" : "did not start");
+    print("%6s %10s %8s %6s %7s %5s  %s\n", "cpu", "APIC id", "package", "core", "thread", "node", "state");
+    for (cpu_t cpu = 0; cpu < cpu_count(); cpu++) {
+        struct topology t = topology_of(cpu);
+        u32 node = acpi_node_of(firmware_acpi(), cpu_apic_id(cpu));
+        char where[12] = "-";
+        if (node < ACPI_NODES_MAX)
+            format(where, sizeof(where), "%u", node);
+        print("%6u %10u %8u %6u %7u %5s  %s\n", cpu, cpu_apic_id(cpu), t.package, t.core, t.thread, where,
+              cpu_is_online(cpu) ? "online" : "did not start");
+    }
     print("%u of %u online\n", cpu_online_count(), cpu_count());
 }
-COMMAND(cpus, "cpus", "each CPU's index, APIC id and state", cmd_cpus);
+COMMAND(cpus, "cpus", "each CPU's index, APIC id, place and state", cmd_cpus);
 
 static void cmd_set(int argc, char **argv)
 {

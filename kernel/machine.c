@@ -63,7 +63,17 @@ static void print_table(u64 memory)
     print("  emulator    %s\n", emulator_name());
     print("  built       by %s, commit %s\n", COMPILER, VOLLEY_COMMIT);
     print("  oracle      %s\n", oracle_text);
-    print("\n");
+}
+
+/* What few need at each boot. */
+static void print_facts(void)
+{
+    static char text[512];
+    TABLE_FOREACH (machine_fact, struct machine_fact, f) {
+        f->text(text, sizeof(text));
+        if (text[0])
+            print("  %-11s %s\n", f->label, text);
+    }
 }
 
 static void print_record(u64 memory)
@@ -85,6 +95,8 @@ static void print_record(u64 memory)
     json_str(&j, "compiler", COMPILER);
     json_str(&j, "commit", VOLLEY_COMMIT);
     json_str(&j, "oracle", oracle_text);
+    TABLE_FOREACH (machine_fact, struct machine_fact, f)
+        f->record(&j);
     json_end(&j);
 }
 
@@ -93,6 +105,7 @@ void machine_print(const char *oracle)
     u64 memory = frame_stats().total * PAGE_SIZE;
     oracle_text = oracle;
     print_table(memory);
+    print("\n");
     print_record(memory);
 }
 
@@ -100,6 +113,10 @@ static void cmd_machine(int argc, char **argv)
 {
     (void)argc;
     (void)argv;
-    machine_print(oracle_text);
+    u64 memory = frame_stats().total * PAGE_SIZE;
+    print_table(memory);
+    print_facts();
+    print("\n");
+    print_record(memory);
 }
-COMMAND(machine, "machine", "what this machine is", cmd_machine);
+COMMAND(machine, "machine", "what this machine is, in full", cmd_machine);

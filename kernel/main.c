@@ -6,9 +6,12 @@
 #include "kernel/cmdline.h"
 #include "kernel/console.h"
 #include "kernel/cost.h"
+#include "kernel/cpu_facts.h"
 #include "kernel/export.h"
 #include "kernel/fault_inject.h"
 #include "kernel/features.h"
+#include "kernel/firmware.h"
+#include "kernel/ioapic.h"
 #include "kernel/machine.h"
 #include "kernel/page_fault.h"
 #include "kernel/power.h"
@@ -78,17 +81,20 @@ NORETURN void kmain(const struct boot_info *boot)
     process_init(boot);           /* the programs among the boot modules; faults of ring 3 */
     acpi_read(boot, &acpi);       /* what the firmware's tables say */
     power_init(&acpi);
-    clock_init(&acpi); /* TSC frequency: waits are in real time from here on */
+    ioapic_mask_all(&acpi);     /* no device interrupts anybody */
+    firmware_init(boot, &acpi); /* who made it, and what it left on: for the machine record */
+    clock_init(&acpi);          /* TSC frequency: waits are in real time from here on */
     console_init_keyboard();
     cpus_prepare(&acpi); /* per-CPU memory, own APIC, messages */
     clock_init_apic_timer();
     timer_init();
     irq_enable();
-    thread_init();      /* this becomes a thread; there are threads from here on */
-    cpus_start(boot);   /* all the others, in parallel */
-    worker_init();      /* a kernel thread on each, for tests and benchmarks */
-    tsc_sync_measure(); /* are the clocks of two CPUs comparable? */
-    oracle_init();      /* can a stale translation be seen here? */
+    thread_init();       /* this becomes a thread; there are threads from here on */
+    cpus_start(boot);    /* all the others, in parallel */
+    cpu_facts_compare(); /* are they alike? */
+    worker_init();       /* a kernel thread on each, for tests and benchmarks */
+    tsc_sync_measure();  /* are the clocks of two CPUs comparable? */
+    oracle_init();       /* can a stale translation be seen here? */
     machine_print(oracle_summary());
     run();
 }

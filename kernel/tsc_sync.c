@@ -43,6 +43,7 @@ static struct exchange {
 static cpu_t line_user; /* the CPU probed last; 0: none yet */
 
 static bool in_step;
+static struct tsc_sync last_measured; /* CPU 0's */
 
 static u64 read_adjust(void)
 {
@@ -206,7 +207,13 @@ struct tsc_sync tsc_sync_measure(void)
     }
     atomic_store_relaxed(&in_step, !s.failed && s.max_warp == 0 && known_well(&s));
     report(&s);
+    last_measured = s;
     return s;
+}
+
+struct tsc_sync tsc_sync_last(void)
+{
+    return last_measured;
 }
 
 bool tsc_is_synchronised(void)

@@ -28,6 +28,7 @@ struct tsc_sync {
 /* Measures all chosen CPUs and logs a line. A few microseconds a CPU on hardware, at most about 20 ms where a busy
  * host disturbs it. CPU 0, THREAD, workers idle. */
 struct tsc_sync tsc_sync_measure(void);
+struct tsc_sync tsc_sync_last(void); /* what it returned last; all 0 before */
 /* The last measurement found every compared CPU in step: no warp, and offsets known to within 100 us. False before
  * the first. Any context. */
 bool tsc_is_synchronised(void);

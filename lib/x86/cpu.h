@@ -127,6 +127,12 @@ CR_ACCESSORS(3, cost_cr3())
 CR_ACCESSORS(4, (void)0)
 #undef CR_ACCESSORS
 
+/* Writes back and empties the caches: milliseconds. */
+static inline void wbinvd(void)
+{
+    __asm__ volatile("wbinvd" ::: "memory");
+}
+
 static ALWAYS_INLINE u64 cr2_read(void)
 {
     u64 v;

@@ -3,6 +3,7 @@
  * right again: without that, few inputs get past them.
  *
  *     sources: kernel/acpi.c kernel/acpi_table.c kernel/acpi_madt.c kernel/acpi_fadt.c kernel/acpi_s5.c
+ *     sources: kernel/acpi_remap.c kernel/acpi_numa.c
  *     sources: tests/host/acpi_tables.c
  */
 #include "tests/fuzz/fuzz.h"
@@ -13,7 +14,8 @@ static struct acpi_info info;
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
-    static const u64 tables[] = {FAKE_XSDT, FAKE_RSDT, FAKE_MADT, FAKE_FADT, FAKE_DMAR, FAKE_DSDT};
+    static const u64 tables[] = {FAKE_XSDT, FAKE_RSDT, FAKE_MADT, FAKE_FADT,
+                                 FAKE_DMAR, FAKE_DSDT, FAKE_SRAT, FAKE_SLIT};
     bool fix = size && (data[0] & 1);
     fake_tables_build(&boot);
     for (size_t i = 1; i + 3 <= size; i += 3) {

@@ -1,5 +1,6 @@
 /* The body of an ACPI MADT, to kernel/acpi_madt.c: the list of CPUs.
  *
+ *     sources: kernel/acpi_remap.c kernel/acpi_numa.c
  *     sources: kernel/acpi.c kernel/acpi_table.c kernel/acpi_madt.c kernel/acpi_fadt.c kernel/acpi_s5.c
  */
 #include "kernel/acpi.h"

@@ -2,6 +2,7 @@
  * note whenever nothing usable is left.
  *
  *     sources: kernel/acpi.c kernel/acpi_table.c kernel/acpi_madt.c kernel/acpi_fadt.c kernel/acpi_s5.c
+ *     sources: kernel/acpi_remap.c kernel/acpi_numa.c
  *     sources: tests/host/acpi_tables.c
  *     sanitize: address,undefined
  */
@@ -20,8 +21,9 @@ static u32 random_below(u32 n)
 /* The fields whose value decides how far a parser reads. */
 static void damage_somewhere(void)
 {
-    static const u64 tables[] = {FAKE_XSDT, FAKE_RSDT, FAKE_MADT, FAKE_FADT, FAKE_DMAR, FAKE_DSDT};
-    static const u32 sizes[] = {60, 48, 136, 268, 48, 100};
+    static const u64 tables[] = {FAKE_XSDT, FAKE_RSDT, FAKE_MADT, FAKE_FADT,
+                                 FAKE_DMAR, FAKE_DSDT, FAKE_SRAT, FAKE_SLIT};
+    static const u32 sizes[] = {76, 56, 136, 268, 64, 100, 200, 108};
     u32 k = random_below(ARRAY_SIZE(tables));
     u8 *table = fake_at(tables[k]);
 

@@ -110,6 +110,51 @@ static void build_list(u64 at, const char *signature, u32 entry_bytes)
     fake_table_add(&t, FAKE_FADT, entry_bytes);
     fake_table_add(&t, FAKE_DMAR, entry_bytes);
     fake_table_add(&t, FAKE_MADT, entry_bytes);
+    fake_table_add(&t, FAKE_SRAT, entry_bytes);
+    fake_table_add(&t, FAKE_SLIT, entry_bytes);
+    fake_table_end(&t);
+}
+
+static void add_memory(struct fake_table *t, u32 domain, u64 base, u64 bytes)
+{
+    fake_table_add(t, 1 | 40 << 8, 2);
+    fake_table_add(t, domain, 6);
+    fake_table_add(t, base, 8);
+    fake_table_add(t, bytes, 12);
+    fake_table_add(t, 1, 12); /* enabled */
+}
+
+static void add_processor(struct fake_table *t, u32 domain, u8 id, u32 flags)
+{
+    fake_table_add(t, 0 | 16 << 8, 2);
+    fake_table_add(t, domain & 0xff, 1);
+    fake_table_add(t, id, 1);
+    fake_table_add(t, flags, 5); /* and the SAPIC's EID */
+    fake_table_add(t, domain >> 8, 3);
+    fake_table_add(t, 0, 4);
+}
+
+static void build_nodes(void)
+{
+    struct fake_table t = fake_table_begin(fake_at(FAKE_SRAT), "SRAT", 3);
+    fake_table_add(&t, 1, 12);
+    add_processor(&t, 3, 0, 1);
+    add_processor(&t, 3, 2, 1);
+    add_processor(&t, 9, 4, 0);         /* disabled */
+    fake_table_add(&t, 2 | 24 << 8, 4); /* an x2APIC */
+    fake_table_add(&t, 7, 4);
+    fake_table_add(&t, 0x145, 4);
+    fake_table_add(&t, 1, 12);
+    add_memory(&t, 3, 0, 1ull << 30);
+    add_memory(&t, 7, 1ull << 32, 1ull << 31);
+    fake_table_end(&t);
+
+    static const u8 far[8] = {0, 0, 0, 0, 0, 0, 0, 21};
+    t = fake_table_begin(fake_at(FAKE_SLIT), "SLIT", 1);
+    fake_table_add(&t, 8, 8);
+    for (u32 i = 0; i < 8; i++)
+        for (u32 k = 0; k < 8; k++)
+            fake_table_add(&t, i == k ? 10 : i == 3 ? far[k] : i == 7 && k == 3 ? 22 : 255, 1);
     fake_table_end(&t);
 }
 
@@ -138,7 +183,9 @@ void fake_tables_build(struct boot_info *boot)
     fake_madt_begin(&t, fake_at(FAKE_MADT), 5);
     fake_madt_lapic(&t, 0, 1);
     fake_madt_lapic(&t, 2, 1);
-    fake_table_add(&t, 1 | 12 << 8, 12); /* an I/O APIC */
+    fake_table_add(&t, 1 | 12 << 8, 4); /* an I/O APIC */
+    fake_table_add(&t, 0xfec00000, 4);
+    fake_table_add(&t, 24, 4);
     fake_madt_x2apic(&t, 0x145, 1);
     fake_madt_lapic(&t, 4, 1);
     fake_madt_lapic(&t, 6, 2); /* can be added later */
@@ -147,9 +194,12 @@ void fake_tables_build(struct boot_info *boot)
 
     t = fake_table_begin(fake_at(FAKE_DMAR), "DMAR", 1);
     fake_table_add(&t, 38 | 3 << 8, 12); /* 39 address bits; interrupt remapping, x2APIC opt-out */
+    fake_table_add(&t, 16ull << 16 | 1ull << 32, 8); /* DRHD, all devices */
+    fake_table_add(&t, 0xfed90000, 8);
     fake_table_end(&t);
     build_fadt();
     build_dsdt();
+    build_nodes();
     build_list(FAKE_XSDT, "XSDT", 8);
     build_list(FAKE_RSDT, "RSDT", 4);
 

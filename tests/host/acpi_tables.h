@@ -15,6 +15,8 @@
 #define FAKE_FADT (FAKE_BASE + 0x0801)
 #define FAKE_DMAR (FAKE_BASE + 0x0a00)
 #define FAKE_DSDT (FAKE_BASE + 0x0b00)
+#define FAKE_SRAT (FAKE_BASE + 0x0c00)
+#define FAKE_SLIT (FAKE_BASE + 0x0d00)
 
 extern u8 fake_memory[FAKE_BYTES];
 
@@ -40,7 +42,8 @@ void fake_madt_begin(struct fake_table *t, u8 *at, u8 revision);
 void fake_madt_lapic(struct fake_table *t, u8 id, u32 flags);
 void fake_madt_x2apic(struct fake_table *t, u32 id, u32 flags);
 
-/* Four CPUs (ids 0, 2, 4 of type 0 and 0x145 of type 9), a FADT of revision 5, a DSDT with \_S5 = {5, 5}, a DMAR. */
+/* Four CPUs (ids 0, 2, 4 of type 0 and 0x145 of type 9), a FADT of revision 5, a DSDT with \_S5 = {5, 5}, a DMAR with one
+ * unit, and two nodes: domains 3 (CPUs 0 and 2, 1 GiB) and 7 (CPU 0x145, 2 GiB), 10 and 21 apart. */
 void fake_tables_build(struct boot_info *boot);
 void fake_rsdp_fix(struct boot_info *boot);
 

@@ -1,6 +1,7 @@
 /* ACPI: root pointers of both forms, lists, checksums, FADT of any length and \_S5. Random damage: acpi_damage_test.c.
  *
  *     sources: kernel/acpi.c kernel/acpi_table.c kernel/acpi_madt.c kernel/acpi_fadt.c kernel/acpi_s5.c
+ *     sources: kernel/acpi_remap.c kernel/acpi_numa.c
  *     sources: tests/host/acpi_tables.c
  *     sanitize: address,undefined
  */
@@ -29,6 +30,89 @@ HOST_TEST(good_tables)
     HOST_CHECK(info.slp_typ_s5a == 5 && info.slp_typ_s5b == 5, "%u %u", info.slp_typ_s5a, info.slp_typ_s5b);
     HOST_CHECK(info.reset_space == 1 && info.reset_address == 0xcf9 && info.reset_value == 0x0e, "%lx",
                info.reset_address);
+}
+
+HOST_TEST(good_nodes_and_units)
+{
+    fake_tables_build(&boot);
+    fake_parse(&boot, &info);
+    HOST_CHECK(info.ioapic_count == 1 && info.ioapic[0].base.v == 0xfec00000 && info.ioapic[0].gsi == 24,
+               "%u I/O APICs", info.ioapic_count);
+    HOST_CHECK(info.have_dmar && !info.have_ivrs && info.dmar_remaps_interrupts && info.iommu_count == 1 &&
+                   info.iommu[0].v == 0xfed90000,
+               "%u units", info.iommu_count);
+    HOST_CHECK(info.node_count == 2 && info.node_domain[0] == 3 && info.node_domain[1] == 7, "%u nodes",
+               info.node_count);
+    HOST_CHECK(info.node_bytes[0] == 1ull << 30 && info.node_bytes[1] == 2ull << 30, "%lx %lx",
+               info.node_bytes[0], info.node_bytes[1]);
+    HOST_CHECK(acpi_node_of(&info, 0) == 0 && acpi_node_of(&info, 2) == 0 &&
+                   acpi_node_of(&info, 0x145) == 1 && acpi_node_of(&info, 4) == ACPI_NODES_MAX &&
+                   acpi_node_of(&info, 99) == ACPI_NODES_MAX,
+               "%u CPUs have nodes", info.cpu_node_count);
+    HOST_CHECK(info.have_distances && info.distance[0][0] == 10 && info.distance[0][1] == 21 &&
+                   info.distance[1][0] == 22 && info.distance[1][1] == 10,
+               "%u %u %u %u", info.distance[0][0], info.distance[0][1], info.distance[1][0],
+               info.distance[1][1]);
+    HOST_CHECK(!strcmp(info.oem, "VOLLEY") && !strcmp(info.oem_table, "HOSTTEST"), "%s %s", info.oem,
+               info.oem_table);
+}
+
+HOST_TEST(distances_that_cannot_be)
+{
+    static const struct {
+        u32 at, value, bytes;
+        const char *words;
+    } cases[] = {
+        {36, 9, 1, "9 nodes need 81 bytes"},
+        {40, 1, 1, "4294967304 nodes"},
+        {36, 0, 1, "0 nodes"},
+        {44 + 3 * 8 + 7, 9, 1, "nearer than itself"},
+        {44 + 3 * 8 + 3, 11, 1, "nearer than itself"},
+    };
+    for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+        fake_tables_build(&boot);
+        fake_put(fake_at(FAKE_SLIT) + cases[i].at, cases[i].value, cases[i].bytes);
+        fake_table_fix(fake_at(FAKE_SLIT), 0x100);
+        fake_parse(&boot, &info);
+        HOST_CHECK(!info.have_distances && fake_noted(&info, cases[i].words), "case %u: %s", i,
+                   info.notes[0]);
+        HOST_CHECK(info.node_count == 2, "case %u: the nodes stay", i);
+    }
+    fake_tables_build(&boot);
+    fake_put(fake_at(FAKE_SRAT) + 48 + 2, 8, 1); /* CPU 0 in a domain that the SLIT does not have */
+    fake_table_fix(fake_at(FAKE_SRAT), 0x100);
+    fake_parse(&boot, &info);
+    HOST_CHECK(!info.have_distances && fake_noted(&info, "domain 8, which the SRAT names"), "%s",
+               info.notes[0]);
+}
+
+HOST_TEST(entries_of_srat_dmar_ivrs_that_cannot_be)
+{
+    static const u8 lengths[] = {0, 1, 15, 200};
+    for (u32 i = 0; i < ARRAY_SIZE(lengths); i++) {
+        fake_tables_build(&boot);
+        fake_put(fake_at(FAKE_SRAT) + 48 + 1, lengths[i], 1);
+        fake_table_fix(fake_at(FAKE_SRAT), 0x100);
+        fake_put(fake_at(FAKE_DMAR) + 48 + 2, lengths[i], 1);
+        fake_table_fix(fake_at(FAKE_DMAR), 0x100);
+        fake_parse(&boot, &info);
+        HOST_CHECK(fake_noted(&info, "SRAT: ") && fake_noted(&info, "DMAR: "), "length %u: %s", lengths[i],
+                   info.notes[0]);
+        HOST_CHECK(info.iommu_count == 0, "%u units", info.iommu_count);
+    }
+    fake_tables_build(&boot);
+    struct fake_table t = fake_table_begin(fake_at(FAKE_DMAR), "IVRS", 2);
+    fake_table_add(&t, 0, 12);
+    fake_table_add(&t, 0x10 | 24ull << 16, 8);
+    fake_table_add(&t, 0xfeb80000, 8);
+    fake_table_add(&t, 0, 8);
+    fake_table_add(&t, 0x11 | 24ull << 16, 8); /* the same unit once more, in a newer form */
+    fake_table_add(&t, 0xfeb80000, 8);
+    fake_table_add(&t, 0, 8);
+    fake_table_end(&t);
+    fake_parse(&boot, &info);
+    HOST_CHECK(info.have_ivrs && !info.have_dmar && info.iommu_count == 1 && info.iommu[0].v == 0xfeb80000,
+               "%u units", info.iommu_count);
 }
 
 HOST_TEST(old_root_pointer_alone)

@@ -38,8 +38,9 @@ static void build_madt(void)
 
 static void damage_tables(struct boot_info *boot)
 {
-    static const u64 tables[] = {FAKE_XSDT, FAKE_RSDT, FAKE_MADT, FAKE_FADT, FAKE_DMAR, FAKE_DSDT};
-    static const u32 sizes[] = {60, 48, 112, 268, 48, 100};
+    static const u64 tables[] = {FAKE_XSDT, FAKE_RSDT, FAKE_MADT, FAKE_FADT,
+                                 FAKE_DMAR, FAKE_DSDT, FAKE_SRAT, FAKE_SLIT};
+    static const u32 sizes[] = {76, 56, 112, 268, 64, 100, 200, 108};
     bool fix = random_below(4); /* a right checksum lets the damage through to the parsers */
     for (u32 n = 1 + random_below(6); n; n--) {
         u32 k = random_below(ARRAY_SIZE(tables)), at = random_below(3) ? random_below(sizes[k]) : 4;

@@ -5,6 +5,7 @@
  *
  *     sources: kernel/acpi.c kernel/acpi_table.c kernel/acpi_madt.c kernel/acpi_fadt.c kernel/acpi_s5.c kernel/acpi_image.c
  *     sources: boot/mb2.c boot/mb2_tag.c boot/mb2_memory.c boot/mb2_framebuffer.c
+ *     sources: kernel/acpi_remap.c kernel/acpi_numa.c
  *     sources: tests/host/acpi_tables.c tests/host/firmware_mutants.c
  *     sanitize: address,undefined
  */

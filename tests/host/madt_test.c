@@ -1,6 +1,7 @@
 /* The MADT alone: every kind of entry, every way in which one can be malformed.
  *
  *     sources: kernel/acpi_madt.c kernel/acpi_table.c tests/host/acpi_tables.c
+ *     sources: kernel/acpi_remap.c kernel/acpi_numa.c
  *     sources: kernel/acpi.c kernel/acpi_fadt.c kernel/acpi_s5.c
  *     sanitize: address,undefined
  */
