@@ -140,7 +140,7 @@ struct reached {
     enum tlb_level level;
 };
 
-static bool has_reached(const void *arg)
+static bool reached_now(const void *arg)
 {
     const struct reached *r = arg;
     return ticket_cpu_reached(r->space, r->cpu, r->gen, r->level);
@@ -163,7 +163,7 @@ COLD void ticket_wait_watched(const struct space *s, cpu_t c, tlb_gen_t gen, enu
             break;
         }
     struct reached r = {s, c, gen, level};
-    if (smp_wait_served(c, "flush everything", has_reached, &r) != ERR_OK)
+    if (smp_wait_served(c, "flush everything", reached_now, &r) != ERR_OK)
         panic("CPU %u (APIC id %u) has not reached %s of generation %llu: entered %llu, flushed %llu, "
               "walkers %llu",
               c, cpu_apic_id(c), tlb_level_name(level), (unsigned long long)gen,
