@@ -45,7 +45,7 @@ ISO     := $(B)/volley.iso
 USER_LIB := $(patsubst %,$(B)/%.o,$(sort $(wildcard user/lib/*.c user/lib/*.asm)))
 USER_ELF := $(PROGRAMS:%=$(B)/user/%.elf)
 
-.PHONY: all kernel iso run bench report test test-long fuzz debug adversary lint help clean FORCE
+.PHONY: all kernel iso usb run bench report test test-long fuzz debug adversary lint help clean FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -59,11 +59,15 @@ help: ## this list
 	'  SMP=host cores, 2..8  MEM=512M  ARGS="kernel command line" (make run: bench=default)' \
 	'  SET=quick|seed|full: what make bench measures  RUNS="A.jsonl B.jsonl" for make report' \
 	'  EMULATOR=qemu|bochs  FIRMWARE=bios|uefi  MEDIUM=cd|usb|disk  ACCEL=tcg|kvm  TCG=multi|single  CPU=max' \
+	'  DEV=/dev/sdX, the stick for make usb' \
 	'  OUT=file for the JSON Lines  TIMEOUT=seconds until a silent machine is stopped  QEMU_EXTRA="more arguments"' \
 	'  CC=gcc|clang  CROSS_COMPILE=x86_64-elf-  DEBUG=1 for more assertions  V=1 shows the commands'
 
 kernel: ## the kernel build/volley.elf, with .map .sym .asm beside it, and the programs build/user/NAME.elf
 iso: ## the boot medium build/volley.iso (the default)
+
+usb: iso ## write the boot medium to the USB stick DEV=/dev/sdX: looks, asks, writes, reads back (as root)
+	@tools/usb "$(DEV)" $(ISO)
 
 # One make at a time builds in a directory, as two would write the same files; the inner one here has the lock.
 ifeq ($(LOCKED),$(B))
