@@ -6,16 +6,13 @@
 #include "kernel/process.h"
 #include "lib/context.h"
 #include "lib/log.h"
-#include "lib/param.h"
 #include "lib/string.h"
+#include "tests/duration.h"
 #include "tests/oracle.h"
 #include "tests/residents.h"
 #include "tests/thread_util.h"
 
 #define DEFAULT_MS    400u
-#define FOR_EVER      ~0ull
-#define SECONDS_MAX   1000000u /* eleven days */
-#define SEED_DEFAULT  1u
 #define POLICY_MS     100u /* each has its turn for so long, ... */
 #define POLICY_PARTS  16u  /* ... but in a short storm for such a part of it */
 #define PARK_EVERY_MS 100u
@@ -25,27 +22,6 @@
 #define TURN_US       1000u
 
 struct storm_run storm_run;
-
-static u64 storm_ms = DEFAULT_MS;
-static u64 storm_seed = SEED_DEFAULT;
-
-static const char *set_seconds(const char *value)
-{
-    u64 n;
-    if (!parse_u64(value, &n) || n > SECONDS_MAX)
-        return "a number from 0 to 1000000; 0: until a key is pressed";
-    storm_ms = n ? n * 1000 : FOR_EVER;
-    return NULL;
-}
-PARAM(seconds, "seconds",
-      "seconds=N  how long test=storm lasts, 0 .. 1000000; 0: until a key is pressed (default: 400 ms)",
-      set_seconds);
-
-static const char *set_seed(const char *value)
-{
-    return parse_u64(value, &storm_seed) ? NULL : "a number";
-}
-PARAM(seed, "seed", "seed=N  of the choices of test=storm (default: 1)", set_seed);
 
 /* ---- what is counted ---- */
 
@@ -180,9 +156,10 @@ static void park_another(struct test *t)
 static void blow(struct test *t)
 {
     static char line[800];
-    u64 begin = rdtsc(), end = storm_ms == FOR_EVER ? ~0ull : begin + tsc_from_us(storm_ms * 1000);
+    u64 ms = test_duration_ms(DEFAULT_MS);
+    u64 begin = rdtsc(), end = ms == TEST_FOR_EVER ? ~0ull : begin + tsc_from_us(ms * 1000);
     u64 last = end == ~0ull ? end : end + wait_ms(MORE_MS);
-    u64 turn = tsc_from_us(MIN(POLICY_MS, storm_ms / POLICY_PARTS) * 1000), policy_at = begin;
+    u64 turn = tsc_from_us(MIN(POLICY_MS, ms / POLICY_PARTS) * 1000), policy_at = begin;
     u64 park_at = begin, tell_at = begin + tsc_from_us(PROGRESS_MS * 1000);
     for (u64 now = begin; !is_wrong() && (now < end || (now < last && !complete(NULL, 0))); now = rdtsc()) {
         if (now >= policy_at) {
@@ -198,7 +175,7 @@ static void blow(struct test *t)
             print("  storm, %llu s: %s\n", (unsigned long long)(tsc_to_ns(now - begin) / 1000000000), line);
             tell_at = now + tsc_from_us(PROGRESS_MS * 1000);
         }
-        if (storm_ms == FOR_EVER && console_poll() >= 0)
+        if (ms == TEST_FOR_EVER && console_poll() >= 0)
             break;
         thread_sleep_us(TURN_US);
     }
@@ -229,9 +206,9 @@ static void storm_test(struct test *t)
     u32 processes = process_count();
     u64 began = clock_ns();
     memset(&all, 0, sizeof(all));
-    storm_run = (struct storm_run){.seed = storm_seed};
-    all.random = storm_random_begin(storm_seed, 0x2000);
-    print("  storm: seed=%llu\n", (unsigned long long)storm_seed);
+    storm_run = (struct storm_run){.seed = test_seed()};
+    all.random = storm_random_begin(test_seed(), 0x2000);
+    print("  storm: seed=%llu\n", (unsigned long long)test_seed());
     all.actors = storm_actors_start(t);
     all.wardens = storm_wardens_start(t);
     blow(t);
@@ -257,7 +234,7 @@ static void storm_test(struct test *t)
           processes);
     tell(line, sizeof(line));
     test_note_shown(t, "%llu s, seed %llu, %u+%u threads, %llu changes of policy: %s",
-                    (unsigned long long)((clock_ns() - began) / 1000000000), (unsigned long long)storm_seed,
+                    (unsigned long long)((clock_ns() - began) / 1000000000), (unsigned long long)test_seed(),
                     all.actors, all.wardens, (unsigned long long)all.policies, line);
     if (oracle_power() == ORACLE_BLIND)
         test_blind(t, "no stale translation is visible on this machine");
