@@ -101,12 +101,12 @@ void nmi_handle(struct trap_frame *f)
 enum user_refusal nmi_user_refusal(void)
 {
     const struct thread *t = thread_self();
-    if (!nmi_user_access_ok())
-        return this_cpu(tlb_pending)     ? USER_PENDING
-               : this_cpu(tlb_switching) ? USER_SWITCHING
-               : this_cpu(tlb_borrowed)  ? USER_BORROWED
-                                         : USER_NO_SPACE;
-    return t && t->space && t->space != this_cpu(tlb_loaded) ? USER_OTHER : USER_ALLOWED;
+    return nmi_user_access_ok(t ? t->space : NULL) ? USER_ALLOWED
+           : this_cpu(tlb_pending)                 ? USER_PENDING
+           : this_cpu(tlb_switching)               ? USER_SWITCHING
+           : this_cpu(tlb_borrowed)                ? USER_BORROWED
+           : this_cpu(tlb_loaded)                  ? USER_OTHER
+                                                   : USER_NO_SPACE;
 }
 
 const char *nmi_refusal_name(enum user_refusal r)

@@ -16,8 +16,8 @@ enum user_refusal {
     USER_REFUSALS,
 };
 
-/* nmi_user_access_ok (mm/shootdown.h) and the reason: USER_ALLOWED exactly if it is true and the loaded space is the running
- * thread's. NMI context, or interrupts off. */
+/* nmi_user_access_ok (mm/shootdown.h) for the running thread's space, and the reason: USER_ALLOWED exactly if it is true. NMI context, or
+ * interrupts off. */
 enum user_refusal nmi_user_refusal(void);
 const char *nmi_refusal_name(enum user_refusal r);
 

@@ -281,7 +281,7 @@ static void serve_policies(void)
 }
 DOORBELL_HOOK(tlb_policy_hook, serve_policies);
 
-bool nmi_user_access_ok(void)
+bool nmi_user_access_ok(const struct space *s)
 {
-    return this_cpu(tlb_pending) == 0 && !this_cpu(tlb_switching) && this_cpu(tlb_loaded) != NULL;
+    return this_cpu(tlb_pending) == 0 && !this_cpu(tlb_switching) && s && s == this_cpu(tlb_loaded);
 }

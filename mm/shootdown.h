@@ -243,9 +243,10 @@ void shootdown_batch_end(void);
 
 /* ---- for NMI and machine-check handlers ---- */
 
-/* May this CPU touch user memory now? False while a flush is pending here, while CR3 is being switched, or when no user
- * half is loaded. NMI safe. */
-bool nmi_user_access_ok(void);
+/* May this CPU touch the user memory of s now, which the handler takes to be the running thread's? False while a flush is pending here, while
+ * CR3 is being switched, and when another space is loaded, or none: between the change of threads and that of spaces what is loaded is
+ * the last thread's. NULL: false. NMI safe. */
+bool nmi_user_access_ok(const struct space *s);
 
 /* Flushes pending on the running CPU: raised before the acknowledgement, lowered after the flush. A count: an NMI can nest. */
 DECLARE_PERCPU(u32, tlb_pending);

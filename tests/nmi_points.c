@@ -39,6 +39,7 @@ static struct visit {
     struct cpu_now before, after; /* of the first of these */
 } visit;
 static bool running;
+static const struct space *target_space; /* whose memory the NMI would read */
 static u32 second_sent;
 
 static struct cpu_now look(void)
@@ -71,7 +72,7 @@ static void in_nmi(void)
     visit.nested += running;
     running = true;
     visit.nmis++;
-    bool ok = nmi_user_access_ok();
+    bool ok = nmi_user_access_ok(target_space);
     visit.open += ok;
     visit.closed += !ok;
     if (second_sent) {
@@ -252,6 +253,7 @@ static void nmi_at_each_step(struct test *t)
     trap_test_nmi_expect(true);
     trap_test_nmi_call(in_nmi);
     if (residents_enter(t, &r)) {
+        target_space = r.space;
         if (CHECK(t, stop_begin() == ERR_OK, "the stop points cannot be switched on")) {
             TABLE_FOREACH (policy, struct shootdown_policy, p)
                 if (POLICY_USABLE(p))
@@ -289,6 +291,7 @@ static void nmi_while_loading(struct test *t)
     trap_test_nmi_expect(true);
     trap_test_nmi_call(in_nmi);
     bool ready = residents_enter_alone(t, &r);
+    target_space = r.space;
     if (ready && CHECK(t, stop_begin() == ERR_OK, "the stop points cannot be switched on")) {
         for (u32 i = 0; i < ARRAY_SIZE(load_places); i++) {
             enum stop_point p = load_places[i].point;

@@ -249,11 +249,12 @@ static struct {
     u64 asked, found;
     err_t peeked;
     bool ok, rogue;
+    const struct space *space;
 } in_window;
 
 static void peek_in_window(void)
 {
-    in_window.ok = nmi_user_access_ok();
+    in_window.ok = nmi_user_access_ok(in_window.space);
     in_window.peeked = ERR_PERM;
     if (in_window.ok || in_window.rogue)
         in_window.peeked = peek_user(&in_window.found, RESIDENTS_FREE_VA, sizeof(in_window.found));
@@ -288,7 +289,7 @@ static bool nmi_in_window(struct test *t, struct space *s, cpu_t cpu, bool rogue
     if (e == ERR_OK)
         e = space_unmap(s, RESIDENTS_FREE_VA, RESIDENTS_FREE_VA + PAGE_SIZE);
     CHECK(t, e == ERR_OK, "map, unmap: %s", err_name(e));
-    in_window = (__typeof__(in_window)){.rogue = rogue};
+    in_window = (__typeof__(in_window)){.rogue = rogue, .space = s};
     if (CHECK(t, stop_wait_held(STOP_ACKED, cpu), "CPU %u did not come to the window", cpu) &&
         CHECK(t, frame_alloc(FRAME_OWNER_TEST + 1, &now) == ERR_OK, "no memory")) {
         same = now.v == old.v;

@@ -21,7 +21,7 @@ static struct {
 static void sample_gate(struct msg_in *in)
 {
     (void)in;
-    bool ok = nmi_user_access_ok();
+    bool ok = nmi_user_access_ok(gate.space);
     const struct tlb_cpu *me = &gate.space->cpu[cpu_self()];
     atomic_fetch_add(&gate.samples, 1);
     atomic_fetch_add(ok ? &gate.open : &gate.closed, 1);
@@ -90,18 +90,21 @@ TEST(nmi_gate_in_async_window,
 static void nmi_gate_follows_the_space(struct test *t)
 {
     struct residents r;
-    CHECK(t, !nmi_user_access_ok(), "user memory is open while no space is loaded");
+    CHECK(t, !nmi_user_access_ok(NULL), "user memory is open while no space is loaded");
     if (residents_enter_alone(t, &r)) {
-        CHECK(t, nmi_user_access_ok(), "user memory is closed in a loaded space with nothing pending");
+        CHECK(t, !nmi_user_access_ok(&kernel_space), "another space's memory is open than the loaded one's");
+        CHECK(t, !nmi_user_access_ok(NULL), "the memory of a thread without a space is open");
+        CHECK(t, nmi_user_access_ok(r.space), "user memory is closed in a loaded space with nothing pending");
         bool was_on = irq_save();
         this_cpu(tlb_pending)++;
-        CHECK(t, !nmi_user_access_ok(), "user memory is open while a flush is pending");
+        CHECK(t, !nmi_user_access_ok(r.space), "user memory is open while a flush is pending");
         this_cpu(tlb_pending)++;
         this_cpu(tlb_pending)--;
-        CHECK(t, !nmi_user_access_ok(), "a nested flush opened user memory while the outer one is pending");
+        CHECK(t, !nmi_user_access_ok(r.space),
+              "a nested flush opened user memory while the outer one is pending");
         this_cpu(tlb_pending)--;
         irq_restore(was_on);
-        CHECK(t, nmi_user_access_ok(), "user memory stays closed after the last flush");
+        CHECK(t, nmi_user_access_ok(r.space), "user memory stays closed after the last flush");
     }
     residents_leave(t, &r);
 }

@@ -58,7 +58,7 @@ static void lazy_main(void *arg)
     lazy.used =
         safe_read_u64((void *)LEAF_VA, &v) == 0 && v == CONTENT && safe_read_u64((void *)LONE_VA, &v) == 0;
     space_borrow();
-    lazy.gate_open = nmi_user_access_ok();
+    lazy.gate_open = nmi_user_access_ok(lazy.space);
     lazy.root_kept = root_is(lazy.space) && space_loaded() == lazy.space;
     set_step(LAZY_BORROWED);
     if (wait_step(LAZY_RETURN) && atomic_load_relaxed(&lazy.step) == LAZY_RETURN) {

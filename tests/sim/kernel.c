@@ -324,11 +324,11 @@ bool sim_use_kernel(vaddr_t va, enum sim_access how)
 
 void sim_use_in_nmi(vaddr_t va)
 {
-    if (!nmi_user_access_ok()) {
+    struct space *s = this_cpu(tlb_loaded);
+    if (!nmi_user_access_ok(s)) {
         sim_trace(sim.now, "NMI: user memory is not to be touched now");
         return;
     }
-    struct space *s = this_cpu(tlb_loaded);
     if (!s)
         sim_fail("nmi_user_access_ok() says yes, and no space is loaded");
     sim_touch(s, va, SIM_READ, "NMI handler");
