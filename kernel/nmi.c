@@ -40,6 +40,7 @@ COUNTER(nmi_left_over, "NMIs whose message an NMI of another cause had taken");
 #define PORT_SYSTEM_CONTROL_B 0x61u
 #define NMI_SOURCES           0xc0u
 
+PERCPU(u64, trap_paranoid_cr3);
 static PERCPU(bool, nmi_running);
 static u32 unowned_count;   /* on all CPUs, since the last report */
 static u32 unowned_sources; /* of port B, gathered */

@@ -3,6 +3,10 @@
 
 #include "kernel/trap.h"
 
+/* CR3 as the last NMI, machine check or debug exception of the kernel has found it on this CPU. While ring 3's root is loaded, page-table isolation
+ * being on, it is that one (kernel/trap_entry.asm). */
+DECLARE_PERCPU(u64, trap_paranoid_cr3);
+
 /* Why an NMI handler may not read the memory of ring 3, or could not. */
 enum user_refusal {
     USER_ALLOWED,

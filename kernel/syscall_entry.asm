@@ -20,6 +20,7 @@
 %include "kernel/entry.inc"
 
 global syscall_entry, syscall_entry_switch, syscall_dispatch_return, syscall_leave
+global syscall_pti_enter, syscall_pti_leave, syscall_pti_left ; places where a test wants NMIs (tests/nmi_entry.c)
 extern syscall_dispatch, user_return_work
 
 USER_DATA equ 0x18 | 3          ; as in kernel/gdt.h
@@ -71,5 +72,6 @@ syscall_pti_enter:
 syscall_pti_leave:
     mov [percpu(PERCPU_SCRATCH)], rsp
     LOAD_USER_CR3 rsp
+syscall_pti_left:
     mov rsp, [percpu(PERCPU_SCRATCH)]
     jmp syscall_leave

@@ -38,10 +38,12 @@ VECTOR_DEBUG   equ 1
 global trap_stubs, trap_entry_message, trap_entry_raw, trap_user_enter, trap_user_start
 global trap_interrupt_return, trap_exception_return, trap_paranoid_return, trap_message_return
 global trap_message_user_return, trap_user_leave
+global trap_message_pti_enter, trap_pti_leave, trap_pti_left
 global trap_entry_message_ring3, trap_message_user_leave ; places where a test wants NMIs (tests/nmi_entry.c)
 extern exception_handle, trap_interrupt, nmi_handle, double_fault_handle, machine_check_handle, debug_in_kernel
 extern msg_drain, user_return_work, thread_resumed, thread_resume_frame, syscall_dispatch_return
 extern trap_raw_count, trap_message_entered, trap_message_ticks, apic_is_x2apic, apic_mmio, trap_entry_stack
+extern trap_paranoid_cr3
 
 %define irq_depth percpu(PERCPU_IRQ_DEPTH)
 %define nmi_depth percpu(PERCPU_NMI_DEPTH)
@@ -323,6 +325,7 @@ trap_pti_leave:
     pop rbx
     lea rsp, [rax - 48]
     LOAD_USER_CR3 rax
+trap_pti_left:
     pop rax
     swapgs
     iretq
@@ -373,6 +376,7 @@ trap_paranoid:
     mov cr3, rax
     inc r13d
 .cr3_is_ours:
+    mov [gs:trap_paranoid_cr3], rcx
     inc dword [nmi_depth]
     mov rdi, rsp
     call r12

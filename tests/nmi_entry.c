@@ -1,7 +1,8 @@
 /* NMIs at every instruction of the ways into the kernel and out of it: before and after SWAPGS, on ring 3's stack, before SYSRET and
- * IRETQ. One CPU runs system calls in ring 3 and takes interrupts there; another one sends it NMIs, a little later each time. */
+ * IRETQ, and with page-table isolation before and after each load of a root. One CPU runs system calls in ring 3 and takes interrupts there; another one sends it NMIs, a little later each time. */
 #include "apic/apic.h"
 #include "kernel/abi/syscall.h"
+#include "kernel/nmi.h"
 #include "kernel/worker.h"
 #include "lib/atomic.h"
 #include "lib/context.h"
@@ -9,6 +10,8 @@
 #include "lib/image.h"
 #include "lib/string.h"
 #include "lib/wait.h"
+#include "mm/isolation.h"
+#include "mm/pcid.h"
 #include "smp/cpus.h"
 #include "smp/message.h"
 #include "tests/ring3.h"
@@ -22,12 +25,15 @@
 #define CALLS_AT_A_TIME  400u
 #define ARRIVAL_LIMIT_MS 500u
 #define SWAPGS_BYTES     3u
+#define GS_MOVE_BYTES    9u /* of a MOV between a register and a word of the per-CPU head */
+#define CR3_MOVE_BYTES   3u
 #define ENTRY_TEXT_MAX   (2 * PAGE_SIZE)
 
 extern const char ring3_many_calls[];
 extern const char syscall_entry[], syscall_entry_switch[], syscall_dispatch_return[], syscall_leave[];
 extern const char trap_entry_message[], trap_entry_message_ring3[], trap_message_user_return[],
-    trap_message_user_leave[], trap_user_leave[], trap_entry_raw[];
+    trap_message_user_leave[], trap_user_leave[], trap_entry_raw[], syscall_pti_enter[], syscall_pti_leave[],
+    syscall_pti_left[], trap_message_pti_enter[], trap_pti_leave[], trap_pti_left[];
 
 /* Where NMIs have to have come; `last` included. */
 static const struct window {
@@ -35,25 +41,58 @@ static const struct window {
     u32 skip; /* bytes from `first` to where the window begins */
     const char *last;
     u32 last_skip;
+    enum { ANY, WITHOUT, WITH } isolation;
 } windows[] = {
-    {"SYSCALL, before SWAPGS", syscall_entry, 0, syscall_entry, 0},
-    {"SYSCALL, on ring 3's stack", syscall_entry, SWAPGS_BYTES, syscall_entry_switch, 0},
-    {"SYSCALL, frame half built", syscall_entry_switch, 7, syscall_dispatch_return, 0},
-    {"SYSRET, frame half gone", syscall_dispatch_return, 1, syscall_leave, 0},
-    {"SYSRET, ring 3's GS", syscall_leave, SWAPGS_BYTES, syscall_leave, SWAPGS_BYTES},
-    {"message from ring 3, before SWAPGS", trap_entry_message, 0, trap_entry_message_ring3, 0},
-    {"message from ring 3, after SWAPGS", trap_entry_message_ring3, SWAPGS_BYTES, trap_message_user_return,
-     0},
-    {"end of a message, before IRETQ", trap_message_user_leave, 0, trap_message_user_leave, 8},
-    {"end of an interrupt, before IRETQ", trap_user_leave, 0, trap_user_leave, SWAPGS_BYTES},
+    {"SYSCALL, before SWAPGS", syscall_entry, 0, syscall_entry, 0, ANY},
+    {"SYSCALL, on ring 3's stack", syscall_entry, SWAPGS_BYTES, syscall_entry_switch, 0, ANY},
+    {"SYSCALL, frame half built", syscall_entry_switch, 7, syscall_dispatch_return, 0, ANY},
+    {"SYSRET, frame half gone", syscall_dispatch_return, 1, syscall_leave, 0, ANY},
+    {"SYSRET, ring 3's GS", syscall_leave, SWAPGS_BYTES, syscall_leave, SWAPGS_BYTES, ANY},
+    {"message from ring 3, before SWAPGS", trap_entry_message, 0, trap_entry_message_ring3, 0, ANY},
+    {"message from ring 3, after SWAPGS", trap_entry_message_ring3, SWAPGS_BYTES, trap_message_user_return, 0,
+     ANY},
+    {"end of a message, before IRETQ", trap_message_user_leave, 0, trap_message_user_leave, 8, ANY},
+    {"end of an interrupt, before IRETQ", trap_user_leave, 0, trap_user_leave, SWAPGS_BYTES, WITHOUT},
+    {"SYSCALL, on ring 3's root", syscall_pti_enter, 0, syscall_pti_enter, GS_MOVE_BYTES, WITH},
+    {"SYSCALL, root loaded, no stack", syscall_pti_enter, GS_MOVE_BYTES + CR3_MOVE_BYTES, syscall_pti_enter,
+     GS_MOVE_BYTES + CR3_MOVE_BYTES, WITH},
+    {"SYSRET, before the load of ring 3's root", syscall_pti_leave, 0, syscall_pti_leave, GS_MOVE_BYTES,
+     WITH},
+    {"SYSRET, on ring 3's root", syscall_pti_left, 0, syscall_pti_left, GS_MOVE_BYTES, WITH},
+    {"message from ring 3, on its root", trap_message_pti_enter, 0, trap_message_pti_enter, GS_MOVE_BYTES + 1,
+     WITH},
+    {"end of an interrupt, before the load of ring 3's root", trap_pti_leave, 0, trap_pti_leave, 2, WITH},
+    {"end of an interrupt, on ring 3's root", trap_pti_left, 0, trap_pti_left, 1 + SWAPGS_BYTES, WITH},
 };
 
 static struct {
     u64 hits[ARRAY_SIZE(windows)];
     u8 at[ENTRY_TEXT_MAX]; /* an NMI came there */
-    u64 nmis, in_ring3, wrong_gs, wrong_user_gs, wrong_depth;
+    u64 nmis, in_ring3, on_user_root, wrong_gs, wrong_user_gs, wrong_depth, wrong_root;
     u32 stop;
 } sweep;
+
+static void turns(u32 n)
+{
+    while (n--)
+        __asm__ volatile("");
+}
+
+/* On which root may this NMI come, with page-table isolation? In ring 3 on that of ring 3 only, or else an entry or an exit from it has
+ * left the wrong one; in the kernel not on that one, but for the entry code. */
+static void note_root(const struct trap_frame *f, bool in_entry_code)
+{
+    bool on_user_root = this_cpu(trap_paranoid_cr3) == (isolation_user_cr3() & ~CR3_KEEP);
+    sweep.on_user_root += on_user_root && !trap_is_user(f);
+    sweep.wrong_root += trap_is_user(f) ? !on_user_root : on_user_root && !in_entry_code;
+    sweep.wrong_root +=
+        (cr3_read() & ~CR3_KEEP) == (isolation_user_cr3() & ~CR3_KEEP); /* the handler's own */
+}
+
+static bool applies(const struct window *w)
+{
+    return w->isolation == ANY || (w->isolation == WITH) == features.pti;
+}
 
 /* On CPU 0, in the NMI. */
 static bool note(struct trap_frame *f)
@@ -61,11 +100,17 @@ static bool note(struct trap_frame *f)
     if (!atomic_load_relaxed(&sweep.stop) || cpu_self() != 0)
         return false;
     u64 offset = f->rip - (u64)kernel_entry_start;
-    if (offset < sizeof(sweep.at) && f->rip < (u64)kernel_entry_end)
+    bool in_entry_code = offset < sizeof(sweep.at) && f->rip < (u64)kernel_entry_end;
+    if (in_entry_code)
         sweep.at[offset] = 1;
+    if (features.pti)
+        note_root(f, in_entry_code);
     for (u32 i = 0; i < ARRAY_SIZE(windows); i++)
         sweep.hits[i] += f->rip >= (u64)windows[i].first + windows[i].skip &&
                          f->rip <= (u64)windows[i].last + windows[i].last_skip;
+    /* An emulator that gives each CPU its turn of a few instructions lets NMIs in between turns only: other places come then if each
+     * NMI takes longer than the one before. */
+    turns(sweep.nmis % 7);
     sweep.in_ring3 += trap_is_user(f);
     sweep.wrong_gs += rdmsr(MSR_GS_BASE) != percpu_base[0];
     sweep.wrong_user_gs += rdmsr(MSR_KERNEL_GS_BASE) != USER_GS;
@@ -74,12 +119,6 @@ static bool note(struct trap_frame *f)
     return true;
 }
 NMI_HOOK(nmi_entry, note);
-
-static void turns(u32 n)
-{
-    while (n--)
-        __asm__ volatile("");
-}
 
 /* What the NMI is to meet: nothing but system calls, or an interrupt that was sent a little earlier. */
 static void disturb(u32 i)
@@ -105,7 +144,7 @@ static bool go_on(u32 sent)
     if (sent < NMIS)
         return true;
     for (u32 i = 0; emulator == EMULATOR_BOCHS && sent < 4 * NMIS && i < ARRAY_SIZE(windows); i++)
-        if (!atomic_load_relaxed(&sweep.hits[i]))
+        if (applies(&windows[i]) && !atomic_load_relaxed(&sweep.hits[i]))
             return true;
     return false;
 }
@@ -152,17 +191,22 @@ static u32 distinct(void)
 
 static void check_coverage(struct test *t)
 {
-    u32 missed = 0;
+    u32 missed = 0, count = 0;
     for (u32 i = 0; i < ARRAY_SIZE(windows); i++) {
+        if (!applies(&windows[i]))
+            continue;
+        count++;
         missed += !sweep.hits[i];
         /* TCG takes interrupts between translated blocks only, which end at jumps and SWAPGS. */
         if (emulator == EMULATOR_BOCHS)
             CHECK(t, sweep.hits[i], "no NMI came at: %s", windows[i].name);
     }
-    test_note(
-        t, "%llu NMIs at %u places of the entry code and %llu times in ring 3; %u of %u windows missed%s",
-        (unsigned long long)sweep.nmis, distinct(), (unsigned long long)sweep.in_ring3, missed,
-        (u32)ARRAY_SIZE(windows), missed && emulator != EMULATOR_BOCHS ? " (Bochs has to hit all)" : "");
+    test_note(t,
+              "%llu NMIs at %u places of the entry code, %llu of them on ring 3's root, and %llu times in "
+              "ring 3; %u of %u windows missed%s",
+              (unsigned long long)sweep.nmis, distinct(), (unsigned long long)sweep.on_user_root,
+              (unsigned long long)sweep.in_ring3, missed, count,
+              missed && emulator != EMULATOR_BOCHS ? " (Bochs has to hit all)" : "");
 }
 
 static void nmi_in_entry_code(struct test *t)
@@ -188,7 +232,9 @@ static void nmi_in_entry_code(struct test *t)
         CHECK(t, cr3_read() == cr3, "CR3 is %llx afterwards, not %llx", (unsigned long long)cr3_read(),
               (unsigned long long)cr3);
         wrmsr(MSR_KERNEL_GS_BASE, gs);
-        CHECK(t, sweep.nmis == NMIS, "%llu of %u NMIs came", (unsigned long long)sweep.nmis, NMIS);
+        CHECK(t, sweep.nmis >= NMIS, "%llu of %u NMIs came", (unsigned long long)sweep.nmis, NMIS);
+        CHECK(t, !sweep.wrong_root, "in %llu of %llu NMIs the root was the wrong one",
+              (unsigned long long)sweep.wrong_root, (unsigned long long)sweep.nmis);
         CHECK(t, !sweep.wrong_gs && !sweep.wrong_user_gs && !sweep.wrong_depth,
               "wrong in NMIs: the kernel's GS %llu times, ring 3's %llu times, the depth %llu times",
               (unsigned long long)sweep.wrong_gs, (unsigned long long)sweep.wrong_user_gs,
