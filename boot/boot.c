@@ -6,7 +6,7 @@
 #include "lib/string.h"
 
 /* boot/trampoline.asm */
-extern const char trampoline_start[], trampoline_params[], trampoline_end[];
+extern const char trampoline_start[], trampoline_params[], trampoline_mailbox[], trampoline_end[];
 
 #define MAPPED_END (4 * GIB) /* end of what the boot page tables map one to one (boot/entry32.asm) */
 
@@ -39,6 +39,7 @@ NORETURN void boot_main(u32 magic, u32 block)
     info.trampoline = trampoline_start;
     info.trampoline_size = (u32)(trampoline_end - trampoline_start);
     info.trampoline_params_offset = (u32)(trampoline_params - trampoline_start);
+    info.trampoline_mailbox_offset = (u32)(trampoline_mailbox - trampoline_start);
     info.kernel_start = PADDR((u64)image_phys_start);
     info.kernel_end = PADDR((u64)image_phys_end);
     kmain(&info);

@@ -15,7 +15,7 @@
 %include "asm-offsets.inc"
 %include "boot/boot.inc"
 
-global trampoline_start, trampoline_params, trampoline_end
+global trampoline_start, trampoline_params, trampoline_mailbox, trampoline_end
 
 CODE32_SELECTOR equ 0x18
 CR0_PROTECTED   equ 0x11                ; PE, ET: caches on, no paging yet
@@ -84,6 +84,34 @@ long_mode:
     mov rax, ap_kernel_half
     jmp rax
 
+; The other way in, for CPUs that firmware has kept in 64-bit mode (smp/ap_mailbox.h): on its tables, which map this page one to one,
+; and with its segments. RBX and R8 become what they are above; the order is that of need: NXE before tables that use it.
+; A CPU with five levels of tables on cannot get to four without leaving 64-bit mode: it stays here, and is given up.
+trampoline_mailbox:
+    cli
+    cld
+    lea rbx, [rel trampoline_start]
+    mov rax, cr4
+    test eax, CR4_LA57
+    jnz .stay
+    mov ecx, EFER_MSR
+    mov eax, [rbx + PARAM(AP_PARAMS_EFER)]
+    or eax, EFER_LMA                    ; the parameters are for a CPU that is not in long mode yet
+    mov edx, [rbx + PARAM(AP_PARAMS_EFER) + 4]
+    wrmsr
+    mov rax, [rbx + PARAM(AP_PARAMS_CR4)]
+    mov cr4, rax
+    mov rax, [rbx + PARAM(AP_PARAMS_TEMP_CR3)]
+    mov cr3, rax
+    mov rax, [rbx + PARAM(AP_PARAMS_CR0)]
+    mov cr0, rax
+    lea r8, [rbx + PARAM(0)]
+    mov rax, ap_from_mailbox
+    jmp rax
+.stay:
+    hlt
+    jmp .stay
+
     align 8
 gdt:                                    ; accessed bits set, so that no CPU writes to the read-only original
     dq 0
@@ -143,6 +171,21 @@ parking_stack_top:
 
 section .text
 bits 64
+ap_from_mailbox:
+    ; Our segments. Several CPUs may be here, and push the same two words to the same place.
+    mov rsp, parking_stack_top
+    lgdt [rel kernel_gdt_pointer]
+    push CODE_SELECTOR
+    mov rax, ap_kernel_half
+    push rax
+    mov eax, DATA_SELECTOR
+    mov ds, eax
+    mov es, eax
+    mov ss, eax
+    xor eax, eax
+    mov fs, eax
+    mov gs, eax
+    o64 retf
 ap_kernel_half:
     ; An NMI from here to the AP's own IDT, and on a parked CPU, can only be a panic that stops everybody: the handler
     ; is the parking place. All of them push their frames to one place; nobody reads them.

@@ -26,7 +26,7 @@ struct acpi_info {
     u32 cpus_offline;   /* entries of CPUs that could be added later, but are not there now */
     paddr_t lapic_base; /* of the xAPIC registers; the architecture's default if no table says */
     bool have_madt, pcat_compat, x2apic_opt_out /* DMAR flag */;
-    paddr_t wakeup_mailbox; /* MADT type 16; 0 if none: then INIT-SIPI may not work */
+    paddr_t wakeup_mailbox; /* MADT type 16: CPUs wait there, and not for INIT and SIPI; 0 if none */
     /* FADT */
     bool have_fadt;
     u16 pm_timer_port; /* 0: none */

@@ -63,6 +63,17 @@ static void add_ioapic(struct acpi_info *out, struct tally *n, u32 address, u32 
         out->ioapic[out->ioapic_count++] = (struct acpi_ioapic){PADDR(address), gsi};
 }
 
+/* Version 0 of the structure and 1 have the wake-up in common. */
+static void set_mailbox(struct acpi_info *out, u64 address)
+{
+    if (address == 0 || !IS_ALIGNED(address, PAGE_SIZE) || address >> 52)
+        acpi_note(out,
+                  "MADT: a mailbox at 0x%lx, which is no page, is to wake the CPUs; INIT and SIPI are tried",
+                  address);
+    else
+        out->wakeup_mailbox = PADDR(address);
+}
+
 /* The entry of `e.len` bytes; its length has been checked against the table's. */
 static void parse_entry(const struct acpi_table *e, u8 revision, struct acpi_info *out, struct tally *n)
 {
@@ -88,9 +99,7 @@ static void parse_entry(const struct acpi_table *e, u8 revision, struct acpi_inf
         override_base(out, acpi_u64(e, 4));
         break;
     case MADT_WAKEUP:
-        out->wakeup_mailbox = PADDR(acpi_u64(e, 8));
-        acpi_note(out, "MADT: CPUs are to be woken through a mailbox at 0x%lx; INIT-SIPI may not reach them",
-                  out->wakeup_mailbox.v);
+        set_mailbox(out, acpi_u64(e, 8));
         break;
     case MADT_IOAPIC:
         add_ioapic(out, n, acpi_u32(e, 4), acpi_u32(e, 8));

@@ -2,6 +2,7 @@
 
 #include "apic/apic.h"
 #include "kernel/cpu_facts.h"
+#include "kernel/fault_mailbox.h"
 #include "kernel/features.h"
 #include "kernel/pti.h"
 #include "kernel/thread.h"
@@ -21,6 +22,7 @@
 #define AP_WAIT_MS 250u
 
 static struct smp_start start;
+static struct ap_mailbox *mailbox; /* NULL: INIT and SIPI start CPUs */
 static struct trap_stacks trap_stacks[MAX_CPUS];
 
 static u64 stack(cpu_t cpu, const char *what)
@@ -82,6 +84,11 @@ void cpus_prepare(const struct acpi_info *acpi)
         mmio = kmap_phys(page, PAGE_SIZE, PT_WRITE | PT_UNCACHED | PT_GLOBAL);
         if (!mmio)
             panic("the local APIC at %llx cannot be mapped", (unsigned long long)page.v);
+    }
+    if (acpi->wakeup_mailbox.v) {
+        mailbox = kmap_phys(acpi->wakeup_mailbox, PAGE_SIZE, PT_WRITE);
+        log_info("the other CPUs are woken through firmware's mailbox at %llx",
+                 (unsigned long long)acpi->wakeup_mailbox.v);
     }
     err_t e = apic_init(features.x2apic, mmio);
     if (e != ERR_OK)
@@ -146,6 +153,9 @@ u32 cpus_start(const struct boot_info *boot)
     start.final_cr3 = kernel_pt.root.v;
     start.entry = ap_entry;
     start.wait_ms = AP_WAIT_MS;
+    start.trampoline_mailbox_offset = boot->trampoline_mailbox_offset;
+    start.mailbox = mailbox;
+    fault_mailbox_prepare(&start);
     u32 online = smp_start_all(&start);
     /* A CPU that is late may still run through these tables, whenever it comes. */
     if (online == cpu_count())

@@ -56,7 +56,7 @@ struct boot_info {
     bool fatal;
     /* The AP trampoline (boot/trampoline.asm): position-independent, starts at byte 0, ends with struct ap_params. */
     const void *trampoline;
-    u32 trampoline_size, trampoline_params_offset;
+    u32 trampoline_size, trampoline_params_offset, trampoline_mailbox_offset;
     /* Physical range of the loaded kernel, page aligned, with its bss and boot stack. */
     paddr_t kernel_start, kernel_end;
 };

@@ -18,6 +18,7 @@
 #include "lib/wait.h"
 #include "lib/x86/cpu.h"
 #include "lib/x86/desc.h"
+#include "smp/ap_mailbox.h"
 #include "smp/cpus.h"
 
 /* struct ap_slot.claimed. boot/trampoline.asm knows the first two. */
@@ -141,6 +142,15 @@ static bool has_arrived(cpu_t c)
     return atomic_load_relaxed(&slots[c].claimed) != SLOT_OPEN;
 }
 
+/* Firmware lets them go one by one, and each takes its own time from there. */
+static void wake_by_mailbox(const struct smp_start *s, cpu_t first, cpu_t end)
+{
+    for (cpu_t c = first; c < end; c++)
+        if (!ap_mailbox_wake(s->mailbox, slots[c].apic_id, s->page.v + s->trampoline_mailbox_offset,
+                             s->wait_ms))
+            log_error("CPU %u (APIC id %u): firmware does not take its wake-up", c, slots[c].apic_id);
+}
+
 /* The ICR write of each command orders slots and parameters before the start (apic/x2apic.h, apic/xapic.c). */
 static void send_to(const struct smp_start *s, cpu_t first, cpu_t end)
 {
@@ -181,8 +191,9 @@ static void give_up(cpu_t c, const struct smp_start *s)
                   cpu_apic_id(c), (unsigned long long)s->wait_ms * wait_scale);
         return;
     default:
-        log_error("CPU %u (APIC id %u) did not start within %llu ms of the second SIPI: going on without it",
-                  c, cpu_apic_id(c), (unsigned long long)s->wait_ms * wait_scale);
+        log_error("CPU %u (APIC id %u) did not start within %llu ms of the %s: going on without it", c,
+                  cpu_apic_id(c), (unsigned long long)s->wait_ms * wait_scale,
+                  s->mailbox ? "last wake-up" : "second SIPI");
     }
 }
 
@@ -190,6 +201,14 @@ u32 smp_start_expected(void)
 {
     u32 count = (u32)MIN(cpu_count(), cpus_max);
     return fault_ap < count ? count - 1 : count;
+}
+
+void smp_start_elsewhere(const struct smp_start *s)
+{
+    u32 count = (u32)MIN(cpu_count(), cpus_max);
+    fill_slots(s, count);
+    (void)fill_page(s, count);
+    send_to(s, 1, count);
 }
 
 u32 smp_start_all(const struct smp_start *s)
@@ -203,7 +222,10 @@ u32 smp_start_all(const struct smp_start *s)
     u64 begin = rdtsc();
     cpu_t step = smp_start_serial ? 1 : count; /* CPUs started together */
     for (cpu_t first = 1; first < count; first += step) {
-        send_to(s, first, MIN(first + step, count));
+        if (s->mailbox)
+            wake_by_mailbox(s, first, MIN(first + step, count));
+        else
+            send_to(s, first, MIN(first + step, count));
         wait_for(s, first, MIN(first + step, count));
     }
     smp_start_ticks = rdtsc() - begin;

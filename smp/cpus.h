@@ -29,6 +29,8 @@ u32 cpu_online_count(void);
  * duplicate; ERR_FULL past MAX_CPUS. Boot CPU, before msg_init. */
 err_t cpu_add(apic_id_t id) MUST_CHECK;
 
+struct ap_mailbox;
+
 /* What smp needs from above to start the others. The struct itself and page_virt are needed during the call only.
  *
  * Everything a CPU runs through must stay valid for ever: final_cr3, the stacks and entry in any case; the page and
@@ -36,11 +38,13 @@ err_t cpu_add(apic_id_t id) MUST_CHECK;
 struct smp_start {
     const void *trampoline; /* boot/trampoline.asm, from boot_info */
     u32 trampoline_size, trampoline_params_offset;
-    paddr_t page;            /* below 0xa0000, 4 KiB aligned, nobody else's */
-    void *page_virt;         /* where it can be written */
-    u64 temp_cr3;            /* below 4 GiB: the kernel half, and the page one to one, executable */
-    u64 final_cr3;           /* the kernel's own tables, anywhere */
-    u64 stack_top[MAX_CPUS]; /* by cpu_t; kernel virtual, 16-byte aligned */
+    u32 trampoline_mailbox_offset; /* where a CPU enters that comes by the mailbox */
+    struct ap_mailbox *mailbox;    /* NULL: INIT and SIPI */
+    paddr_t page;                  /* below 0xa0000, 4 KiB aligned, nobody else's */
+    void *page_virt;               /* where it can be written */
+    u64 temp_cr3;                  /* below 4 GiB: the kernel half, and the page one to one, executable */
+    u64 final_cr3;                 /* the kernel's own tables, anywhere */
+    u64 stack_top[MAX_CPUS];       /* by cpu_t; kernel virtual, 16-byte aligned */
     /* Runs on each AP, in 64-bit mode, interrupts off, on its stack, with the caller's CR0, CR4 (less PCIDE) and EFER.
      * Calls smp_cpu_online() when it can take messages. Never returns. */
     void (*entry)(u64 cpu);
@@ -53,6 +57,10 @@ struct smp_start {
  * cpus_max=N starts N CPUs at most; fault_ap=N sends CPU N's INIT and SIPI to an id that no CPU has. Thread, boot
  * CPU, once. */
 u32 smp_start_all(const struct smp_start *s);
+
+/* For a test that plays firmware with a mailbox: sends every CPU to s->entry, as smp_start_all does, and waits for none; it may be called
+ * before that. */
+void smp_start_elsewhere(const struct smp_start *s);
 
 /* How smp_start_all went, for the benchmark: one CPU after the other (start=serial), TSC ticks from the first INIT until the last
  * CPU was online. Written once. */

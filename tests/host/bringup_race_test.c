@@ -1,7 +1,7 @@
 /* CPUs that come online while the boot CPU's patience ends: each is either counted and online, or halts; never
  * both, never neither, and nobody joins after smp_start_all has returned its count. Threads play the CPUs.
  *
- *     sources: smp/bringup.c smp/cpus.c lib/param.c lib/wait.c
+ *     sources: smp/bringup.c smp/ap_mailbox.c smp/cpus.c lib/param.c lib/wait.c
  *     sanitize: thread
  */
 #include <pthread.h>

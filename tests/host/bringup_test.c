@@ -2,7 +2,7 @@
  * come half-way or come too late, and the command-line faults. The CPUs are played by this program; their assembly
  * is not tested.
  *
- *     sources: smp/bringup.c smp/cpus.c lib/param.c lib/wait.c
+ *     sources: smp/bringup.c smp/ap_mailbox.c smp/cpus.c lib/param.c lib/wait.c
  *     sanitize: address,undefined
  */
 #include <signal.h>
@@ -13,6 +13,7 @@
 #include "lib/log.h"
 #include "lib/param.h"
 #include "lib/wait.h"
+#include "smp/ap_mailbox.h"
 #include "smp/cpus.h"
 #include "tests/host/host.h"
 
@@ -136,6 +137,8 @@ static void never_called(u64 cpu)
     (void)cpu;
 }
 
+static struct ap_mailbox *with_mailbox;
+
 static u32 start(void)
 {
     static struct smp_start s;
@@ -151,6 +154,8 @@ static u32 start(void)
                            .temp_cr3 = 0x5000,
                            .final_cr3 = 0x123456789000,
                            .entry = never_called,
+                           .trampoline_mailbox_offset = 0x30,
+                           .mailbox = with_mailbox,
                            .wait_ms = 20};
     for (cpu_t c = 0; c < CPUS; c++)
         s.stack_top[c] = 0x1000 * c;
@@ -304,6 +309,40 @@ HOST_TEST(cpus_max_leaves_the_rest_alone)
                "a bad value was taken");
     HOST_CHECK(set("cpus_max", "512") == NULL, "refused");
     HOST_CHECK(start() == CPUS, "%u online", cpu_online_count());
+}
+
+static struct ap_mailbox box;
+static u32 woken, rounds_deaf;
+
+/* Firmware's side, whenever the boot CPU looks at the word. */
+void host_sim_point(const volatile void *p)
+{
+    if (p != &box.command || box.command != AP_MAILBOX_WAKE)
+        return;
+    cpu_t cpu = cpu_by_apic_id(box.apic_id);
+    if (cpu == CPU_NONE || behaviour[cpu] == NEVER) {
+        rounds_deaf++;
+        return;
+    }
+    HOST_CHECK(box.vector == 0x7000 + 0x30, "CPU %u is sent to %lx", cpu, box.vector);
+    box.command = AP_MAILBOX_NONE;
+    woken++;
+    struct ap_slot *slot = claim(box.apic_id);
+    if (slot && behaviour[cpu] != STARTS_ONLY)
+        come_online(cpu);
+}
+
+HOST_TEST(with_a_mailbox_nobody_is_sent_a_sipi)
+{
+    all_behave(COMES);
+    behaviour[3] = NEVER;
+    with_mailbox = &box;
+    woken = 0;
+    HOST_CHECK(start() == CPUS - 1 && !cpu_is_online(3), "%u online", cpu_online_count());
+    with_mailbox = NULL;
+    HOST_CHECK(command_count == 0 && woken == CPUS - 2, "%u commands, %u woken", command_count, woken);
+    HOST_CHECK(errors == 2 && strstr(last_error, "of the last wake-up") && rounds_deaf, "%u: %s", errors,
+               last_error);
 }
 
 HOST_TEST(bad_trampolines_are_refused)
