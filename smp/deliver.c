@@ -5,6 +5,7 @@
 #include "lib/param.h"
 #include "lib/string.h"
 #include "smp/message.h"
+#include "smp/ring.h"
 
 COUNTER(msg_rings, "ICR writes for messages and bare doorbells");
 COUNTER(msg_rings_saved, "rings saved, because the receiver's pending word was not empty");
@@ -17,8 +18,7 @@ static cpumask_t shorthand_set;
 
 void msg_ring(cpu_t to)
 {
-    counter_inc(msg_rings);
-    apic_send_fixed(cpu_apic_id(to), VECTOR_MESSAGE);
+    msg_ring_inline(to);
 }
 
 void msg_ring_nmi(cpu_t to)

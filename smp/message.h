@@ -71,6 +71,13 @@ static ALWAYS_INLINE void msg_ack(struct msg_in *in)
     }
 }
 
+/* The same, short for a message that came in a line and is known not to have been acknowledged. */
+static ALWAYS_INLINE void msg_ack_first(struct msg_in *in)
+{
+    in->acked = true;
+    slot_ack(container_of(in->word, struct msg_slot, body.word[0]));
+}
+
 /* Fills the line to `to` and rings if nobody has yet. ERR_FULL: the line still holds an earlier message; nothing was
  * done. ERR_ABSENT: not online. `to` is not the running CPU (asserted). Preemption off or interrupts off. */
 static inline err_t msg_post(cpu_t to, const struct msg *m) MUST_CHECK;

@@ -60,13 +60,19 @@ static ALWAYS_INLINE u64 *msg_pending_at(cpu_t to, u32 flags)
     return (u64 *)((char *)msg_inbox[to] + msg_pending_offset(flags));
 }
 
+/* After slot_fill. True: `to` is to be rung; otherwise somebody does that, or has. */
+static ALWAYS_INLINE bool msg_publish_filled(cpu_t to, u32 flags)
+{
+    counter_inc(msg_sent);
+    cost_lines(2); /* the slot, in which the receiver acknowledged, and the pending word, which it took */
+    return inbox_publish(msg_pending_at(to, flags), this_cpu(msg_self).bit);
+}
+
 /* After slot_claim. */
 static ALWAYS_INLINE void msg_post_claimed(cpu_t to, struct msg_slot *s, const struct msg *m)
 {
     slot_fill(s, slot_what(m->kind, m->flags, m->tag), m->word);
-    counter_inc(msg_sent);
-    cost_lines(2); /* the slot, in which the receiver acknowledged, and the pending word, which it took */
-    if (likely(inbox_publish(msg_pending_at(to, m->flags), this_cpu(msg_self).bit))) {
+    if (likely(msg_publish_filled(to, m->flags))) {
         if (m->flags & MSG_NMI)
             msg_ring_nmi(to);
         else

@@ -49,7 +49,6 @@ struct msg_inbox {
     } CACHE_ALIGNED pending[MSG_CLASSES];
     struct {
         const void *running; /* the kind whose function runs here now; written by the receiver */
-        u64 drains;          /* finished by the receiver: tells the watchdog whether it has moved */
     } CACHE_ALIGNED own;
     struct msg_slot slot[];
 };

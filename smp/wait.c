@@ -44,6 +44,8 @@ struct awaited {
     u32 posted, flags;
 };
 
+DECLARE_PERCPU(u64, counter_msg_interrupts);
+
 /* Drains that a CPU had finished, plus 1, when the hook was last called for it: senders that wait for the same stuck
  * CPU make one backtrace, and a CPU that has moved since and is stuck again gets another. */
 static u64 shown_at[MAX_CPUS];
@@ -77,7 +79,7 @@ static COLD void report(cpu_t to, const struct awaited *a, const struct msg_watc
               is_taken(to, a) ? "has taken the message from its inbox"
                               : "has not looked into its inbox (interrupts off, or a lost interrupt)",
               kind_name(msg_current(to)));
-    u64 now = atomic_load_relaxed(&msg_inbox[to]->own.drains) + 1;
+    u64 now = atomic_load_relaxed(&per_cpu(counter_msg_interrupts, to)) + 1;
     if (atomic_xchg(&shown_at[to], now) != now && msg_stuck_hook)
         msg_stuck_hook(to);
     if (manner == WATCHDOG_PANIC)

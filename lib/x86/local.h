@@ -19,3 +19,15 @@ static ALWAYS_INLINE bool local_cmpxchg_u32(u32 *p, u32 old, u32 to)
     return done;
 #endif
 }
+
+/* Adds one to a word that only this CPU writes and others read: one instruction. Any context. */
+static ALWAYS_INLINE void local_inc_release_u32(u32 *p)
+{
+#ifdef VOLLEY_HOST
+    /* As below. pairs with: the acquire that the caller names. */
+    atomic_store_release(p, atomic_load_relaxed(p) + 1);
+#else
+    /* A plain ADD stores once, after all that is before it in program order (x86-TSO), and the clobber holds the compiler to that. */
+    __asm__ volatile("incl %0" : "+m"(*p) : : "memory", "cc");
+#endif
+}
