@@ -59,21 +59,33 @@ static ALWAYS_INLINE tlb_gen_t join(struct space *s, cpu_t self)
     return atomic_load_acquire(&s->gen);
 }
 
-/* Back to the space whose root is still loaded: only leaf changes can have been missed, and those only if the generation has
- * moved. */
-static void come_back(struct space *s, cpu_t self)
+static ALWAYS_INLINE void run_again(struct space *s)
 {
-    tlb_gen_t gen = join(s, self);
-    counter_inc(space_returns);
-    if (s->cpu[self].flushed != gen) {
-        counter_inc(space_return_flushes);
-        tlb_flush_space_local();
-        tlb_publish_all(s, gen);
-    }
     compiler_barrier();
     /* Last, because it opens the NMI gate. */
     this_cpu(tlb_borrowed) = NULL;
     this_cpu_store(tlb_loaded, s);
+}
+
+static COLD void catch_up(struct space *s, tlb_gen_t gen)
+{
+    counter_inc(space_return_flushes);
+    tlb_flush_space_local();
+    tlb_publish_all(s, gen);
+    run_again(s);
+}
+
+/* Back to the space whose root is still loaded: only leaf changes can have been missed, and those only if the generation has
+ * moved. */
+static ALWAYS_INLINE void come_back(struct space *s, cpu_t self)
+{
+    tlb_gen_t gen = join(s, self);
+    counter_inc(space_returns);
+    if (s->cpu[self].flushed != gen) {
+        catch_up(s, gen);
+        return;
+    }
+    run_again(s);
 }
 
 /* Every load of a root goes through here. */
