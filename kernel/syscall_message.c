@@ -19,12 +19,10 @@ static ALWAYS_INLINE bool handle_ok(u64 handle)
     return likely(handle >> 32 == 0);
 }
 
+/* All 64 bits of `to` are compared with the receiver's handle. RSI and RDX are the first two words. */
 s64 sys_send(u64 to, u64 b, u64 c, struct trap_frame *f)
 {
-    (void)b, (void)c;
-    if (!handle_ok(to))
-        return -SYS_ERR_ABSENT;
-    return syscall_result(mailbox_send((thread_handle_t)to, f));
+    return mailbox_send(to, b, c, f);
 }
 
 s64 sys_receive(u64 ns, u64 b, u64 c, struct trap_frame *f)
@@ -35,7 +33,7 @@ s64 sys_receive(u64 ns, u64 b, u64 c, struct trap_frame *f)
     (void)b, (void)c;
     if (!syscall_deadline(ns, &deadline))
         return -SYS_ERR_RANGE;
-    while (!mailbox_take(self->mailbox, &m)) {
+    while (!mailbox_take(self, &m)) {
         err_t e = mailbox_wait(self, deadline);
         if (unlikely(e != ERR_OK))
             return syscall_error(e);

@@ -86,8 +86,6 @@ err_t thread_create_user(cpu_t cpu, struct process *p, vaddr_t entry, vaddr_t st
     t->fpu = fpu_area(t->user_page);
     fpu_init_area(t->fpu);
     _Static_assert(MAILBOX_BYTES + FPU_BYTES_MAX <= PAGE_SIZE, "one frame has room for both");
-    /* Last of all that others may look at: a handle can be guessed. */
-    atomic_store_relaxed(&t->mailbox, mailbox_init(t->user_page));
     process_ref(p);
     t->process = p;
     t->space = process_space(p);
@@ -99,6 +97,7 @@ err_t thread_create_user(cpu_t cpu, struct process *p, vaddr_t entry, vaddr_t st
                              .ss = SEL_USER_DATA,
                              .rdi = arg};
     prepare_stack(t, thread_start_user, sizeof(*f));
+    mailbox_init(t, t->user_page); /* last of all: a handle can be guessed */
     *out = t;
     return ERR_OK;
 }

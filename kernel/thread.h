@@ -6,6 +6,7 @@
  * All changes of a thread's state are made by the CPU that it is on. */
 #pragma once
 
+#include "kernel/mail_door.h"
 #include "lib/assert.h"
 #include "lib/atomic.h"
 #include "lib/cpumask.h"
@@ -41,7 +42,6 @@ struct thread {
     u8 state;            /* enum thread_state; written by its CPU */
     bool queued;         /* READY, and in its CPU's run queue */
     bool woken;          /* a wake came while it was not blocked: its next thread_block returns at once */
-    bool resumable;      /* waits for a message, and nothing else: thread_resume may take it back to ring 3 */
     bool expired;        /* its deadline has passed */
     u64 runtime_tsc;     /* ticks that it has run, up to its last switch */
     u64 switches;        /* times that it was switched to */
@@ -58,6 +58,8 @@ struct thread {
     bool arriving; /* sent to `cpu`, and not yet taken in there */
     struct thread *wake_next; /* wake list, or list of dead ones */
     struct mailbox *mailbox;  /* kernel/mailbox.c; NULL: a kernel thread */
+    struct mail_door mail;    /* in front of it */
+    u64 mail_what;            /* kernel/mailbox_fast.h: of the messages to it, but for the place */
 
     struct thread *queue_next CACHE_ALIGNED, *queue_prev; /* run queue */
     struct thread *sleep_child, *sleep_next, *sleep_prev; /* sleep queue: kernel/thread_sleep.h */

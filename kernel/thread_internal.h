@@ -25,35 +25,43 @@ struct thread_cpu {
 };
 DECLARE_PERCPU(struct thread_cpu, thread_cpu);
 
-/* thread_wake with interrupts off, short for a thread in whose context this CPU idles, while nobody else is ready: it goes on at once.
- * What else could be wanted of it (its end, its move, the parking of the CPU) finds it running then, and sets user_work. */
-static ALWAYS_INLINE void thread_wake_irqoff(struct thread *t)
+/* What this CPU waits for while it idles in the context of a thread that waits for a message and nothing else: set by
+ * thread_block_for, and 0 again as soon as anybody is ready here, that thread included. */
+struct thread_awaited {
+    u32 what; /* the upper half of the message's `what` (kernel/mailbox_fast.h), 0 for none, or THREAD_RESUMES */
+    const thread_handle_t *from; /* where its sender has left his handle */
+    struct trap_frame *frame;    /* of the thread's system call */
+};
+DECLARE_PERCPU(struct thread_awaited, thread_awaited);
+/* No message's upper half, whose tag would have to name a thread above THREAD_MAX. */
+#define THREAD_RESUMES 1u
+
+/* As thread_block, for a message: if it comes while the CPU idles here, the message function may put what the system call is to return
+ * into the thread's frame, by thread_resume: then this does not return. */
+void thread_block_for(u32 what, const thread_handle_t *from);
+
+/* By the function of the message that is awaited here. Behind the drain the CPU does not go back to where it was interrupted, in
+ * idle_wait, but to ring 3 by this frame; what the thread had on its stack is forgotten (kernel/trap_entry.asm). Whatever is
+ * wanted of it from now on (its end, its move, the parking of the CPU) finds it running, and sets user_work, which is looked at on
+ * that way too. */
+static ALWAYS_INLINE struct trap_frame *thread_resume(void)
 {
-    if (likely(t == thread_self() && t->state == THREAD_BLOCKED && !this_cpu(thread_cpu.ready.first)))
-        t->state = THREAD_RUNNING;
-    else
-        thread_wake(t);
+    DEBUG_ASSERT(thread_self()->state == THREAD_BLOCKED, "only who waits for a message is given it");
+    this_cpu(thread_awaited.what) = THREAD_RESUMES;
+    thread_self()->state = THREAD_RUNNING;
+    return this_cpu(thread_awaited.frame);
 }
 
-/* Waits for a message that is delivered to kernel/mailbox.c: as thread_block, but if the delivery finds the thread here, it may put
- * what the system call is to return into the thread's frame, and thread_resume: then this does not return. */
-void thread_block_resumable(void);
-/* Set by a message function: behind the drain the CPU does not go back to where it was interrupted, in idle_wait, but to ring 3 by this
- * frame of a system call; what the thread had on its stack is forgotten (kernel/trap_entry.asm). */
-DECLARE_PERCPU(struct trap_frame *, thread_resume_frame);
-/* Is t, of this CPU, in thread_block_resumable, with nothing else to be done here? IPI. */
-static ALWAYS_INLINE bool thread_can_resume(const struct thread *t)
+/* thread_wake with interrupts off, short for a thread in whose context this CPU idles, while nobody else is ready: it goes on at once.
+ * What else could be wanted of it finds it running then, as above. */
+static ALWAYS_INLINE void thread_wake_irqoff(struct thread *t)
 {
-    return t == thread_self() && t->resumable && !this_cpu(thread_cpu.ready.first) &&
-           !this_cpu(percpu_head.user_work);
-}
-static ALWAYS_INLINE struct trap_frame *thread_resume(struct thread *t)
-{
-    struct trap_frame *f = (struct trap_frame *)t->stack_top - 1;
-    t->state = THREAD_RUNNING;
-    t->resumable = false;
-    this_cpu(thread_resume_frame) = f;
-    return f;
+    if (likely(t == thread_self() && t->state == THREAD_BLOCKED && !this_cpu(thread_cpu.ready.first))) {
+        t->state = THREAD_RUNNING;
+        this_cpu(thread_awaited.what) = 0;
+    } else {
+        thread_wake(t);
+    }
 }
 
 /* The boot code that is running becomes thread t, which is the running one. */

@@ -31,6 +31,7 @@ COUNTER(thread_wakes_sent, "wakes sent to another CPU");
 
 PERCPU(struct thread *, thread_current);
 PERCPU(struct thread_cpu, thread_cpu);
+PERCPU(struct thread_awaited, thread_awaited);
 
 #define ASSERT_MAY_BLOCK()                                                                                   \
     ASSERT(irq_enabled() && !context_is_irq() && !context_is_nmi() && !this_cpu(percpu_head.preempt_depth),  \
@@ -114,6 +115,7 @@ static void make_ready(struct thread *t)
     if (t ==
         thread_self()) { /* blocked, and waiting in idle(): its stack is in use, so it is sent nowhere from here */
         t->state = THREAD_READY;
+        this_cpu(thread_awaited.what) = 0;
         if (none_ready)
             return; /* it goes on from there */
     } else {
@@ -126,8 +128,12 @@ static void make_ready(struct thread *t)
         t->state = THREAD_READY;
     }
     thread_queue_push(this_cpu_ptr(thread_cpu.ready), t);
-    if (none_ready && thread_self()->state == THREAD_RUNNING)
+    if (!none_ready)
+        return;
+    if (thread_self()->state == THREAD_RUNNING)
         slice_begin();
+    else
+        this_cpu(thread_awaited.what) = 0;
 }
 
 /* ---- waking ---- */
@@ -295,15 +301,18 @@ static NOINLINE void run_next(struct thread *self)
 
 /* Until the caller, which has blocked, has been woken. If nobody else is ready, the CPU idles in its context, on its stack, so that a
  * thread that is woken soon needs no switch at all. But for the space: who idles only borrows it. */
-static ALWAYS_INLINE void wait_for_wake(struct thread *self)
+static ALWAYS_INLINE void wait_for_wake(struct thread *self, u32 what, const thread_handle_t *from)
 {
     if (likely(!this_cpu(thread_cpu.ready.first))) {
         self->runtime_tsc += rdtsc() - this_cpu(thread_cpu.switched);
         if (self->space)
             space_borrow();
+        this_cpu(thread_awaited) =
+            (struct thread_awaited){what, from, (struct trap_frame *)self->stack_top - 1};
         do
             idle_wait();
         while (self->state == THREAD_BLOCKED && !this_cpu(thread_cpu.ready.first));
+        this_cpu(thread_awaited.what) = 0;
         this_cpu(thread_cpu.switched) = rdtsc();
         /* By thread_wake_irqoff, which has looked at all that run_next would. */
         if (likely(self->state == THREAD_RUNNING)) {
@@ -364,7 +373,7 @@ static void take_early_wake(struct thread *self)
         thread_reschedule();
 }
 
-static ALWAYS_INLINE void block(bool resumable)
+void thread_block_for(u32 what, const thread_handle_t *from)
 {
     ASSERT_MAY_BLOCK();
     struct thread *self = thread_self();
@@ -373,24 +382,16 @@ static ALWAYS_INLINE void block(bool resumable)
         take_early_wake(self);
     } else {
         self->state = THREAD_BLOCKED;
-        self->resumable = resumable;
-        wait_for_wake(self);
-        self->resumable = false;
+        wait_for_wake(self, what, from);
     }
     irq_enable();
 }
 
 void thread_block(void)
 {
-    block(false);
+    thread_block_for(0, NULL);
 }
 
-void thread_block_resumable(void)
-{
-    block(true);
-}
-
-PERCPU(struct trap_frame *, thread_resume_frame);
 void thread_resumed(void); /* called by kernel/trap_entry.asm */
 
 /* On the thread's own stack, which is empty but for its frame; interrupts off. */
@@ -446,7 +447,7 @@ err_t thread_block_until(u64 deadline)
         if (this_cpu(thread_cpu.asleep.first) == self)
             set_sleep_timer();
         self->state = THREAD_BLOCKED;
-        wait_for_wake(self);
+        wait_for_wake(self, 0, NULL);
         end_sleep(self); /* thread_wake_irqoff leaves that to us */
     }
     bool expired = self->expired;

@@ -102,6 +102,7 @@ err_t thread_alloc(const char *name, bool stack, struct thread **out)
     t->cpu_wanted = CPU_NONE;
     t->killed = t->pinned = t->service = t->arriving = false;
     t->mailbox = NULL;
+    mail_init(&t->mail, t->index);
     t->sleep_child = t->sleep_next = t->sleep_prev = NULL;
     t->fn = NULL;
     t->arg = t->user_page = NULL;

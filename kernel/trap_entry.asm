@@ -41,7 +41,7 @@ global trap_message_user_return, trap_user_leave
 global trap_message_pti_enter, trap_pti_leave, trap_pti_left
 global trap_entry_message_ring3, trap_message_user_leave ; places where a test wants NMIs (tests/nmi_entry.c)
 extern exception_handle, trap_interrupt, nmi_handle, double_fault_handle, machine_check_handle, debug_in_kernel
-extern msg_drain, user_return_work, thread_resumed, thread_resume_frame, syscall_dispatch_return
+extern msg_drain, user_return_work, thread_resumed, thread_awaited, syscall_dispatch_return
 extern trap_raw_count, trap_message_entered, trap_message_ticks, apic_is_x2apic, apic_mmio, trap_entry_stack
 extern trap_paranoid_cr3
 
@@ -138,8 +138,8 @@ trap_message_stamped:
     call msg_drain
 trap_message_return:
     dec dword [irq_depth]
-    cmp qword [gs:thread_resume_frame], 0
-    jne trap_message_resume
+    cmp dword [gs:thread_awaited + THREAD_AWAITED_WHAT], THREAD_RESUMES
+    je trap_message_resume
     POP_CALLER_SAVED
     PATCH_SITE PATCH_TIMES, trap_message_stamp_exit
 trap_message_leave:
@@ -174,8 +174,8 @@ trap_message_user_leave:
 ; A thread that waited for nothing but the message has been given it (kernel/thread_internal.h): what it and this interrupt have on the
 ; stack is not needed any more. The CPU's own state is that of a system call which is about to return.
 trap_message_resume:
-    mov rsp, [gs:thread_resume_frame]
-    mov qword [gs:thread_resume_frame], 0
+    mov rsp, [gs:thread_awaited + THREAD_AWAITED_FRAME]
+    mov dword [gs:thread_awaited + THREAD_AWAITED_WHAT], 0
     call thread_resumed
     jmp syscall_dispatch_return
 trap_message_user_work:

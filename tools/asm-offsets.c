@@ -2,6 +2,7 @@
  * with "->" into a NASM %define, so no offset is ever written by hand. (.ascii, because clang reads its own assembly.)
  *
  *   struct ap_params.page  ->  AP_PARAMS_PAGE,  its size  ->  AP_PARAMS_SIZE */
+#include "kernel/thread_internal.h"
 #include "kernel/trap.h"
 #include "lib/ap_params.h"
 #include "lib/cost.h"
@@ -27,6 +28,10 @@ void asm_offsets(void)
     OFFSET(PERCPU_USER_WORK, struct percpu_head, user_work);
     OFFSET(PERCPU_KERNEL_CR3, struct percpu_head, kernel_cr3);
     OFFSET(PERCPU_USER_CR3, struct percpu_head, user_cr3);
+
+    OFFSET(THREAD_AWAITED_WHAT, struct thread_awaited, what);
+    OFFSET(THREAD_AWAITED_FRAME, struct thread_awaited, frame);
+    DEFINE(THREAD_RESUMES, THREAD_RESUMES);
 
     OFFSET(AP_PARAMS_PAGE, struct ap_params, page);
     OFFSET(AP_PARAMS_TEMP_CR3, struct ap_params, temp_cr3);

@@ -11,6 +11,7 @@
 #define SENDERS  3u
 #define EACH     100u
 #define CALLERS  3u
+#define LIVES    12u
 #define PATIENCE 5000000000ull /* ns; a hang detector */
 
 static u64 cpus, first_cpu;
@@ -111,6 +112,60 @@ static void test_dead(void)
     check(sys_reply(&m) == -SYS_ERR_ABSENT, "a reply to who waits for none");
 }
 
+/* ---- who is sent to ends, in the middle of it ---- */
+
+static u64 short_lived, flood_over;
+
+static s64 take_some_and_end(u64 arg)
+{
+    struct sys_message m;
+    for (u64 i = 0; i < arg; i++) {
+        s64 e = sys_receive(PATIENCE, &m);
+        if (!check(e == 0 && m.word[5] == ~m.word[0], "message %llu of a flood: %s", ULL(i),
+                   sys_error_name(e)))
+            return 1;
+    }
+    return 0;
+}
+
+/* To whoever is there: what is accepted is delivered or goes with the receiver, what is not says why. */
+static s64 flood(u64 number)
+{
+    u64 accepted = 0;
+    for (u64 i = 0; !atomic_load_relaxed(&flood_over); i++) {
+        u64 word = number << 32 | i;
+        struct sys_message m = {.thread = atomic_load_relaxed(&short_lived),
+                                .word = {word, 0, 0, 0, 0, ~word}};
+        s64 e = sys_send(&m);
+        if (e != 0 && e != -SYS_ERR_FULL && e != -SYS_ERR_ABSENT)
+            return check(false, "a send to who ends: %s", sys_error_name(e));
+        accepted += e == 0;
+        if (e || i % 4 == 0)
+            sys_thread_yield(); /* the receiver may be on this CPU */
+    }
+    check(accepted > 0, "sender %llu was never heard", ULL(number));
+    return 0;
+}
+
+static void test_flood(void)
+{
+    struct thread t, sender[SENDERS];
+    flood_over = short_lived = 0;
+    for (u64 i = 0; i < SENDERS; i++)
+        check(thread_create(&sender[i], flood, i, cpu_of(i)) == 0, "no sender %llu", ULL(i));
+    for (u64 life = 0; life < LIVES; life++) {
+        s64 status = 1;
+        if (!check(thread_create(&t, take_some_and_end, life % 20 + 10, cpu_of(life)) == 0,
+                   "no receiver %llu", ULL(life)))
+            break;
+        atomic_store_relaxed(&short_lived, t.handle);
+        check(thread_join(&t, &status) == 0 && status == 0, "receiver %llu", ULL(life));
+    }
+    atomic_store_relaxed(&flood_over, 1);
+    for (u64 i = 0; i < SENDERS; i++)
+        check(thread_join(&sender[i], NULL) == 0, "sender %llu cannot be joined", ULL(i));
+}
+
 /* ---- who is called ends ---- */
 
 static u64 called, calls_ended;
@@ -195,6 +250,7 @@ s64 program(u64 arg)
         test_order();
         test_time();
         test_dead();
+        test_flood();
         test_callee_ends();
         test_caller_killed();
     }
