@@ -1,6 +1,7 @@
 /* Which benchmarks run, on busy CPUs, and what is said of them. */
 #include "bench/bench.h"
 #include "bench/effort.h"
+#include "bench/progress.h"
 #include "kernel/command.h"
 #include "kernel/console.h"
 #include "kernel/cost.h"
@@ -144,6 +145,7 @@ void bench_record(const struct bench_key *k, struct samples *s)
     json_str(&j, "lines", NULL); /* counted on the simulated machine only */
     bench_effort_record(&j);
     json_end(&j);
+    progress_record(k, s);
 }
 
 void bench_table_head(const char *unit)
@@ -242,10 +244,12 @@ bool bench_run(const char *names)
         known++;
         u64 start = rdtsc();
         print("\nbench %s: %s\n", e->name, e->what);
+        progress_begin(e->name, run_start, limit_s);
         e->run(&b);
         print("(%s took %llu ms; figures are %s)\n", e->name,
               (unsigned long long)(tsc_to_ns(rdtsc() - start) / 1000000), bench_trust());
     }
+    progress_end();
     if (!all && known != list_length(names)) {
         console_fail("bench=%s names a benchmark that does not exist; there are:", names);
         TABLE_FOREACH (bench, struct bench_entry, e)

@@ -18,13 +18,15 @@ extern const u8 font_small[], font_small_end[], font_large[], font_large_end[];
 #define SCREENS_KEPT 8u
 #define NEVER_SHOWN  (~0u)
 #define WHITE        15u
+#define STATUS_ROWS  1u
 
 static bool wanted = true, on, is_text;
 static struct font font;
 static struct pixels pixels;
 static struct vga_text vga;
 static struct terminal terminal;
-static u32 *shown;                    /* what each place of the screen shows now */
+static struct terminal status;        /* one row, the last one of the screen */
+static u32 *shown;                    /* what each place of the screen shows now, the status row's last */
 static u32 cursor_column, cursor_row; /* where the cursor was drawn last */
 static bool picture;                  /* is in place of the text */
 
@@ -40,9 +42,20 @@ static void draw(u32 column, u32 row, u32 cell, bool cursor)
 static void forget(void)
 {
     if (!is_text)
-        pixels_fill(&pixels, 0, 0, terminal.columns * font.width, terminal.rows * font.height, 0);
-    for (u64 i = 0; i < (u64)terminal.rows * terminal.columns; i++)
+        pixels_fill(&pixels, 0, 0, terminal.columns * font.width, (terminal.rows + STATUS_ROWS) * font.height,
+                    0);
+    for (u64 i = 0; i < (u64)(terminal.rows + STATUS_ROWS) * terminal.columns; i++)
         shown[i] = NEVER_SHOWN;
+}
+
+static void update_row(const u32 *cell, u32 row)
+{
+    u32 *was = shown + row * terminal.columns;
+    for (u32 c = 0; c < terminal.columns; c++)
+        if (was[c] != cell[c]) {
+            was[c] = cell[c];
+            draw(c, row, cell[c], false);
+        }
 }
 
 /* Brings the screen up to what the terminal says. */
@@ -56,15 +69,9 @@ static void update(void)
     /* The old cursor's place is drawn again, whatever is there now. */
     if (cursor_row < terminal.rows)
         shown[cursor_row * columns + cursor_column] = NEVER_SHOWN;
-    for (u32 row = 0; row < terminal.rows; row++) {
-        const u32 *cell = terminal_row(&terminal, row);
-        u32 *was = shown + row * columns;
-        for (u32 c = 0; c < columns; c++)
-            if (was[c] != cell[c]) {
-                was[c] = cell[c];
-                draw(c, row, cell[c], false);
-            }
-    }
+    for (u32 row = 0; row < terminal.rows; row++)
+        update_row(terminal_row(&terminal, row), row);
+    update_row(terminal_row(&status, 0), terminal.rows);
     cursor_row = terminal.row + terminal.back;
     cursor_column = MIN(terminal.column, columns - 1);
     if (cursor_row < terminal.rows)
@@ -136,18 +143,19 @@ static bool use_text(const struct boot_framebuffer *f, u32 *columns, u32 *rows)
     return true;
 }
 
-/* The grid's memory: the the cells that are kept, and what is shown. */
+/* The grid's memory: the cells that are kept, what is shown, and the status row. */
 static bool give_memory(u32 columns, u32 rows)
 {
-    u64 kept = (u64)rows * SCREENS_KEPT * columns, screen = (u64)rows * columns;
-    u32 *cells =
-        kmap_pages(ALIGN_UP((kept + screen) * sizeof(u32), PAGE_SIZE) / PAGE_SIZE, FRAME_OWNER_KERNEL);
+    u64 kept = (u64)rows * SCREENS_KEPT * columns, screen = (u64)(rows + STATUS_ROWS) * columns;
+    u32 *cells = kmap_pages(ALIGN_UP((kept + screen + columns) * sizeof(u32), PAGE_SIZE) / PAGE_SIZE,
+                            FRAME_OWNER_KERNEL);
     if (!cells)
         return false;
     shown = cells + kept;
     for (u64 i = 0; i < screen; i++)
         shown[i] = NEVER_SHOWN;
     terminal_init(&terminal, columns, rows, rows * SCREENS_KEPT, cells);
+    terminal_init(&status, columns, 1, 1, shown + screen);
     return true;
 }
 
@@ -159,8 +167,8 @@ void screen_init(const struct boot_info *boot)
     if (!wanted || !boot->have_framebuffer)
         return;
     is_text = f->type == 2;
-    if (!(is_text ? use_text(f, &columns, &rows) : use_pixels(f, &columns, &rows)) || !columns || !rows ||
-        !give_memory(columns, rows)) {
+    if (!(is_text ? use_text(f, &columns, &rows) : use_pixels(f, &columns, &rows)) || !columns ||
+        rows <= STATUS_ROWS || !give_memory(columns, rows - STATUS_ROWS)) {
         log_warn("screen: %u x %u with %u bits cannot be used", f->width, f->height, f->bpp);
         return;
     }
@@ -172,6 +180,16 @@ void screen_init(const struct boot_info *boot)
     else
         log_info("screen: %u x %u pixels of %u bits, %u x %u characters", f->width, f->height, f->bpp,
                  columns, rows);
+}
+
+void screen_status(const char *text)
+{
+    if (!on)
+        return;
+    terminal_write(&status, "\r\x1b[K", 4);
+    terminal_write(&status, text, strlen(text));
+    if (!picture)
+        update_row(terminal_row(&status, 0), terminal.rows);
 }
 
 void screen_page(s32 pages)

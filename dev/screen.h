@@ -12,6 +12,9 @@ void screen_init(const struct boot_info *boot);
 /* Moves the view by that many pages, up or (negative) down, as far as lines are kept. Boot CPU, THREAD. */
 void screen_page(s32 pages);
 
+/* What the last row says, which does not scroll: UTF-8 and colours as elsewhere, cut off at the right. "" clears it. Boot CPU, THREAD. */
+void screen_status(const char *text);
+
 /* A picture in black and white in place of the text, with two lines above it: squares, `size` in a row, in a light frame of `frame` more on
  * each side, as large as whole pixels allow. */
 struct screen_picture {

@@ -162,6 +162,13 @@ HOST_TEST(glyphs_in_every_format)
                 HOST_CHECK(pixel(memory + y * pitch, x, bytes) == expected, "format %u: %u,%u is %x, not %x",
                            i, x, y, pixel(memory + y * pitch, x, bytes), expected);
             }
+        pixels_fill(&p, 3, 1, 4, 2, 7);
+        for (u32 y = 0; y < 2; y++)
+            for (u32 x = 0; x < 8; x++) {
+                u32 expected = x >= 3 && x < 7 && y == 1 ? formats[i].white : 0;
+                HOST_CHECK(pixel(memory + y * pitch, x, bytes) == expected, "format %u: %u,%u of a rectangle",
+                           i, x, y);
+            }
         free(memory);
     }
     struct pixels p;
