@@ -29,12 +29,15 @@ void apic_send_nmi(apic_id_t dest)
     x2apic_icr_write(dest, ICR_NMI | ICR_ASSERT);
 }
 
-/* Stop points name the steps of a shootdown; here they are lines of the timeline. */
+/* Stop points name the steps of a shootdown: lines of the timeline. Where NMIs are about, they are steps at which one may come, because
+ * what closes and opens the gate for NMIs is a plain variable of the CPU's own. */
 void host_stop_point(enum stop_point p)
 {
 #define NAME(id, name, what) [id] = name,
     static const char *const names[] = {STOP_POINTS_LIST(NAME)};
 #undef NAME
+    if (explorer->scenario->nmi)
+        sim_step(STEP_VISIBLE, NULL, false, "stop point", NULL);
     if (sim_tracing)
         sim_trace(sim.now, "-- %s", names[p]);
 }

@@ -55,3 +55,17 @@ LITMUS(litmus_first_page, "the first page of the user half", sim_map(space, USER
 LITMUS(litmus_last_page, "the last page below the canonical hole",
        sim_map(space, USER_END - 2 * PAGE_SIZE, 2, RW), sim_unmap(space, USER_END - PAGE_SIZE, 1),
        use_pages(USER_END - 2 * PAGE_SIZE, 2), .control = true);
+
+/* A large page and two small ones behind it, in one range; a third small one stays, and with it their table. */
+static void two_sizes(void)
+{
+    paddr_t p;
+    SIM_CHECK(frame_alloc_order(FRAME_2M, FRAME_OWNER_USER, &p) == ERR_OK, "no block");
+    SIM_CHECK(space_map(space, SIM_VA, p, 2 * MIB, PT_2M, RW) == ERR_OK, "no mapping");
+    sim_watch(space, SIM_VA + MIB);
+    sim_map(space, SIM_VA + 2 * MIB, 3, RW);
+    ceiling_of(1024);
+}
+LITMUS(litmus_two_sizes, "a range with pages of two sizes is flushed in steps of the smaller", two_sizes(),
+       sim_unmap(space, SIM_VA, 514), (use_pages(SIM_VA + 2 * MIB, 3), sim_use(SIM_VA + MIB, SIM_WRITE)),
+       .control = true, .one_policy = true, .slow = true);
