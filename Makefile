@@ -45,7 +45,7 @@ ISO     := $(B)/volley.iso
 USER_LIB := $(patsubst %,$(B)/%.o,$(sort $(wildcard user/lib/*.c user/lib/*.asm)))
 USER_ELF := $(PROGRAMS:%=$(B)/user/%.elf)
 
-.PHONY: all kernel iso usb run bench report test test-long fuzz debug adversary lint help clean FORCE
+.PHONY: all kernel iso usb run bench report test test-long fuzz debug adversary mutants lint help clean FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -135,6 +135,9 @@ debug: kernel ## QEMU waits, GDB attaches with symbols
 adversary: ## the real mm and smp code on a simulated machine: SEED=1 RANDOM=10000 STEPS=schedules BOUND=2 (tests/sim/)
 	@tools/adversary --seed $(or $(SEED),1) --random $(or $(RANDOM),10000) --bound $(or $(BOUND),2) \
 	--steps $(or $(STEPS),0) $(WORDS)
+
+mutants: ## plant each bug of tests/mutants/, demand that a test notices it, and write docs/mutants.md
+	@tools/mutants --table
 
 lint: ## formatting, room arrows, warnings under gcc and clang, static analysis
 	@tools/lint

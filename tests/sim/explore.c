@@ -226,23 +226,29 @@ static void extend(const struct plan *plan, u32 left, u64 limit, struct result *
     free(alternatives);
 }
 
-void explore_bounded(u32 bound, u64 limit, struct result *r)
+void explore_exactly(u32 bound, u64 limit, struct result *r)
 {
     struct plan none = {0};
-    memset(explorer->words, 0, sizeof(explorer->words));
     /* Again whenever a word turned out to be shared that was taken for private: its accesses are points to switch at, too. */
-    for (u32 pass = 0; pass < bound; pass++) {
-        *r = (struct result){0};
-        extend(&none, pass, limit, r);
-        if (r->failures)
-            return;
-    }
     do {
         explorer->shared_grew = false;
         *r = (struct result){0};
         extend(&none, bound, limit, r);
     } while (explorer->shared_grew && !r->failures);
     r->complete = !r->failures && r->schedules < limit;
+}
+
+void explore_bounded(u32 bound, u64 limit, struct result *r)
+{
+    struct plan none = {0};
+    memset(explorer->words, 0, sizeof(explorer->words));
+    for (u32 pass = 0; pass < bound; pass++) {
+        *r = (struct result){0};
+        extend(&none, pass, limit, r);
+        if (r->failures)
+            return;
+    }
+    explore_exactly(bound, limit, r);
 }
 
 static u64 next_random(u64 *state)

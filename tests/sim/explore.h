@@ -87,6 +87,7 @@ struct result {
 };
 /* All schedules of at most `bound` deviations, at most `limit` of them. */
 void explore_bounded(u32 bound, u64 limit, struct result *r);
+void explore_exactly(u32 bound, u64 limit, struct result *r); /* the same; what is shared is known already */
 /* `count` schedules of up to `most` deviations at random places. */
 void explore_random(u64 seed, u64 count, u32 most, struct result *r);
 void plan_format(const struct plan *p, char *out, size_t size);

@@ -13,13 +13,19 @@ static const struct sim_config configs[] = {
     {"nmi", false, false, true, false, true},         {"nmi_invpcid", true, true, true, false, true},
 };
 
-#define WORDS_MAX 8u
+#define WORDS_MAX         8u
+#define DEVIATIONS_RANDOM 12u
+#define RANDOM_MANY       8u /* times more schedules at random with more than two CPUs */
+#define HUNT_BOUND        3u /* of a hunt in one cell, where its scenario goes as deep */
 
 static struct options {
     const char *scenario, *policy, *config, *replay, *word[WORDS_MAX];
     u32 bound, words;
     u64 limit, random, seed;
-    bool quiet; /* no timelines */
+    u64 seeds;                  /* of a hunt: how many to try at random, too */
+    u64 schedules, many_random; /* so far; at random on more than two CPUs */
+    u64 part, parts;            /* only every parts'th cell, from `part` on */
+    bool quiet;                 /* no timelines */
     bool figures;
     bool hunt; /* for a mutant */
     bool full; /* no cell with less than the bound */
@@ -98,9 +104,14 @@ static bool run_cell(const struct sim_scenario *s, const struct shootdown_policy
     if (options->random && !r.failures) {
         bool complete = r.complete;
         /* With three CPUs the exhaustive part reaches less far. */
-        explore_random(options->seed, options->random * (s->cpus > 2 ? 16 : 1), 12, &r);
+        u64 before = r.schedules;
+        explore_random(options->seed, options->random * (s->cpus > 2 ? RANDOM_MANY : 1), DEVIATIONS_RANDOM,
+                       &r);
         r.complete = complete;
+        if (s->cpus > 2)
+            options->many_random += r.schedules - before;
     }
+    options->schedules += r.schedules;
     double took = seconds() - start;
     bool ok = must_fail ? r.failures > 0 : !r.failures;
     report(ok ? "PASS" : "FAIL", s, p->name, c, &r, took,
@@ -127,32 +138,64 @@ static bool wanted(const struct sim_scenario *s, const struct shootdown_policy *
     return true;
 }
 
-/* For a mutant: any failure will do, the cheapest first. */
+/* For a mutant: any failure will do, the cheapest first. Where a scenario is named, everything up to its bound; else only so deep as
+ * that all cells together take minutes. Then at random. */
+static bool is_hunted(const struct sim_scenario *s, const struct shootdown_policy *p,
+                      const struct sim_config *c, u32 bound)
+{
+    if (p->control || !wanted(s, p, c))
+        return false;
+    return options->scenario ? bound <= MAX(options->bound, s->bound)
+                             : bound <= 1 || (bound <= options->bound && c->full && s->cpus <= 2 && !s->slow);
+}
+
+/* Schedules to the first failure, for each of some seeds: "-" where there was none. */
+static void hunt_at_random(void)
+{
+    printf("at random:");
+    for (u64 seed = 1; seed <= options->seeds; seed++) {
+        struct result r = {0};
+        explore_random(seed, options->random, DEVIATIONS_RANDOM, &r);
+        if (r.failures)
+            printf(" %llu", (unsigned long long)r.schedules);
+        else
+            printf(" -");
+    }
+    printf("\n");
+}
+
+static bool hunt_cell(const struct sim_scenario *s, const struct shootdown_policy *p,
+                      const struct sim_config *c, u32 bound, u64 *total)
+{
+    struct result r = {0};
+    if (!explore_setup(s, p->name, c)) {
+        r = (struct result){.failures = 1, .schedules = 1, .failed = explorer->run};
+    } else {
+        explore_exactly(bound, options->limit, &r);
+        if (!r.failures && options->random && !is_hunted(s, p, c, bound + 1))
+            explore_random(options->seed, options->random, DEVIATIONS_RANDOM, &r);
+    }
+    *total += r.schedules;
+    if (!r.failures)
+        return false;
+    char schedule[1024];
+    plan_format(&r.failed.taken, schedule, sizeof(schedule));
+    printf("killed by %s/%s/%s after %llu schedules: %s\nschedule %s\n", s->name, p->name, c->name,
+           (unsigned long long)*total, r.failed.why, schedule);
+    if (options->seeds)
+        hunt_at_random();
+    return true;
+}
+
 static int hunt(void)
 {
     u64 total = 0;
-    for (u32 bound = 0; bound <= options->bound; bound++)
+    for (u32 bound = 0; bound <= (options->scenario ? HUNT_BOUND : options->bound); bound++)
         TABLE_FOREACH (sim_scenario, struct sim_scenario, s)
             TABLE_FOREACH (policy, struct shootdown_policy, p)
-                for (u32 c = 0; c < ARRAY_SIZE(configs); c++) {
-                    struct result r = {0};
-                    if (p->control || !wanted(s, p, &configs[c]) ||
-                        (bound > 1 && (!configs[c].full || s->cpus > 2 || s->slow)))
-                        continue;
-                    bool ok = explore_setup(s, p->name, &configs[c]);
-                    if (ok)
-                        explore_bounded(bound, options->limit, &r);
-                    else
-                        r = (struct result){.failures = 1, .schedules = 1, .failed = explorer->run};
-                    if (!r.failures && bound == 2 && options->random)
-                        explore_random(options->seed, options->random, 12, &r);
-                    total += r.schedules;
-                    if (r.failures) {
-                        printf("killed by %s/%s/%s after %llu schedules: %s\n", s->name, p->name,
-                               configs[c].name, (unsigned long long)total, r.failed.why);
+                for (u32 c = 0; c < ARRAY_SIZE(configs); c++)
+                    if (is_hunted(s, p, &configs[c], bound) && hunt_cell(s, p, &configs[c], bound, &total))
                         return 0;
-                    }
-                }
     printf("survived %llu schedules\n", (unsigned long long)total);
     return 0;
 }
@@ -167,7 +210,8 @@ static bool set_option(const char *key, const char *value)
         {"scenario", &options->scenario, NULL}, {"policy", &options->policy, NULL},
         {"config", &options->config, NULL},     {"replay", &options->replay, NULL},
         {"limit", NULL, &options->limit},       {"random", NULL, &options->random},
-        {"seed", NULL, &options->seed},
+        {"seed", NULL, &options->seed},         {"seeds", NULL, &options->seeds},
+        {"part", NULL, &options->part},         {"parts", NULL, &options->parts},
     };
     for (u32 i = 0; i < ARRAY_SIZE(known); i++) {
         if (strcmp(key, known[i].key))
@@ -196,7 +240,7 @@ static void list_scenarios(void)
 int main(int argc, char **argv)
 {
     options = calloc(1, sizeof(*options));
-    *options = (struct options){.bound = 2, .limit = ~0ull};
+    *options = (struct options){.bound = 2, .limit = ~0ull, .parts = 1};
     for (int i = 1; i < argc; i++) {
         char *value = strchr(argv[i], '=');
         if (value)
@@ -228,14 +272,15 @@ int main(int argc, char **argv)
     }
     if (options->hunt)
         return hunt();
-    u32 cells = 0, bad = 0;
+    u32 cells = 0, bad = 0, all = 0;
     TABLE_FOREACH (sim_scenario, struct sim_scenario, s)
         TABLE_FOREACH (policy, struct shootdown_policy, p)
             for (u32 c = 0; c < ARRAY_SIZE(configs); c++)
-                if (wanted(s, p, &configs[c])) {
+                if (wanted(s, p, &configs[c]) && all++ % options->parts == options->part) {
                     cells++;
                     bad += !run_cell(s, p, &configs[c]);
                 }
-    printf("end %u cells, %u bad\n", cells, bad);
+    printf("end %u cells, %u bad, %llu schedules, %llu of them at random on three CPUs or more\n", cells, bad,
+           (unsigned long long)options->schedules, (unsigned long long)options->many_random);
     return bad || !cells;
 }

@@ -1,0 +1,121 @@
+"""The results of tools/mutants, kept from run to run, and the page made of them: docs/mutants.md."""
+
+import json
+import os
+import statistics
+import subprocess
+
+from report import TOP
+
+KEPT = os.path.join(TOP, "build", "mutants.jsonl")
+PAGE = os.path.join(TOP, "docs", "mutants.md")
+
+HEAD = """# Bugs on purpose
+
+Written by `tools/mutants --table` (`make mutants`), at commit {commit}. Each line is a small, realistic bug of `tests/mutants/`, planted in
+that build alone, and what noticed it. `make test` tries six of them, others with every commit; `make test-long` tries all; `make lint` sees to it
+that each still has its place in the sources.
+
+**{dead} of {all} bugs are noticed**: {sim} on the simulated machine ([adversary.md](adversary.md)), {kernel} by a boot of the kernel's self tests,
+{both} by both. {equivalent} break nothing, and are listed with the argument. {alive}
+"""
+
+SIM = """
+## On the simulated machine
+
+"Searched": how many schedules of that scenario, policy and TLB had been run when the first failed, fewest deviations first. "At random": the same
+for schedules with up to 12 deviations drawn at random, the median of 3 seeds; `-`: none within {random}. Over all bugs the median is {searched} searched
+and {median} at random.
+
+| bug | room | what it does | noticed by | searched | at random |
+|---|---|---|---|---|---|
+"""
+
+KERNEL = """
+## In the kernel
+
+"After": seconds of the boot that runs the named tests, on the machine that wrote this page.
+
+| bug | room | what it does | noticed by | after |
+|---|---|---|---|---|
+"""
+
+EQUIVALENT = """
+## Changes that break nothing
+
+| change | room | what it does | why nothing can notice it |
+|---|---|---|---|
+"""
+
+NOT_SIM = """
+## Not for the simulated machine
+
+| bug | why the machine cannot show it |
+|---|---|
+"""
+
+
+def commit():
+    said = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=TOP, capture_output=True, text=True, check=False)
+    return said.stdout.strip() or "unknown"
+
+
+def read():
+    if not os.path.exists(KEPT):
+        return {}
+    with open(KEPT, encoding="utf-8") as f:
+        return {(r["name"], r["on"]): r for r in map(json.loads, f)}
+
+
+def keep(results):
+    kept, now = read(), commit()
+    for r in results:
+        kept[r["name"], r["on"]] = dict(r, commit=now)
+    os.makedirs(os.path.dirname(KEPT), exist_ok=True)
+    with open(KEPT, "w", encoding="utf-8") as f:
+        for key in sorted(kept):
+            f.write(json.dumps(kept[key]) + "\n")
+
+
+def row(*cells):
+    return "| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |\n"
+
+
+def what(mutant):
+    return mutant["why"] + (f" (as {mutant['bug']})" if "bug" in mutant else "")
+
+
+def room(mutant):
+    return mutant["file"].split("/")[0]
+
+
+def write(mutants, report):
+    """Only bugs that still exist; one without a result counts as alive, and fails."""
+    kept = read()
+    sim = {n: kept[n, "sim"] for n in mutants if (n, "sim") in kept and "sim" in mutants[n]}
+    kernel = {n: kept[n, "kernel"] for n in mutants if (n, "kernel") in kept and "kernel" in mutants[n]}
+    equivalent = {n: m for n, m in mutants.items() if "equivalent" in m}
+    missing = [n for n, m in mutants.items() for on, got in (("sim", sim), ("kernel", kernel)) if on in m and n not in got]
+    commits = sorted({r["commit"] for r in list(sim.values()) + list(kernel.values())})
+    dead = set(sim) | set(kernel)
+    alive = f"Alive, or not tried: {', '.join(sorted(set(missing)))}." if missing else "None is alive."
+    page = HEAD.format(commit=" to ".join(commits), dead=len(dead), all=len(mutants) - len(equivalent), sim=len(sim), kernel=len(kernel),
+                       both=len(set(sim) & set(kernel)), equivalent=len(equivalent), alive=alive)
+    if sim:
+        randoms = [r["random"] for r in sim.values() if r["random"] is not None]
+        limit = 20000
+        page += SIM.format(random=limit, searched=statistics.median_high(r["schedules"] for r in sim.values()),
+                           median=statistics.median_high(randoms) if randoms else "-")
+        for n, r in sim.items():
+            at_random = "-" if r["random"] is None or r["random"] > limit else r["random"]
+            page += row(f"`{n}`", room(mutants[n]), what(mutants[n]), f"`{r['by']}`", r["schedules"], at_random)
+    if kernel:
+        page += KERNEL + "".join(row(f"`{n}`", room(mutants[n]), what(mutants[n]), r["by"], f"{r['seconds']:.0f} s") for n, r in kernel.items())
+    if equivalent:
+        page += EQUIVALENT + "".join(row(f"`{n}`", room(m), what(m), m["equivalent"]) for n, m in equivalent.items())
+    page += NOT_SIM + "".join(row(f"`{n}`", m["not_sim"]) for n, m in mutants.items() if "not_sim" in m)
+    with open(PAGE, "w", encoding="utf-8") as f:
+        f.write(page)
+    for n in sorted(set(missing)):
+        report.add("FAIL", f"mutant {n}", "has no result for docs/mutants.md: it is alive, or was not tried")
+    report.say(f"docs/mutants.md: {len(dead)} of {len(mutants) - len(equivalent)} bugs noticed")
