@@ -314,8 +314,10 @@ static void receive_on(struct self *me)
               ULL(m.word[1]));
         check(m.word[0] != KIND_WRONG, "a copy of the process found a page that is not as it was: %llu",
               ULL(m.word[1] / 3));
-        if (m.word[0] == KIND_END)
+        if (m.word[0] == KIND_END) {
+            sys_thread_sleep(10 * PATIENCE); /* whoever calls meanwhile waits, and hears of our end */
             return;
+        }
         if (m.word[0] == KIND_CALL && !rnd(me, 2))
             sys_thread_sleep(PATIENCE); /* the caller waits, and may be killed meanwhile */
         if (m.word[0] == KIND_CALL)
