@@ -381,7 +381,6 @@ static u64 copied; /* written before a copy is made */
 
 static s64 thread_main(u64 arg)
 {
-    look_at_kept();
     return (s64)arg;
 }
 
