@@ -12,32 +12,22 @@ global uaccess_copy, uaccess_peek, uaccess_copy_end, uaccess_peek_end
 section .text
 bits 64
 
-; u64 uaccess_copy(void *to, const void *from, size_t bytes)
-uaccess_copy:
+; u64 %1(void *to, const void *from, size_t bytes)
+%macro USER_COPY 1
+%1:
     mov rcx, rdx
     STAC_SITE
-.access:
+%%access:
     rep movsb
     CLAC_SITE
     xor eax, eax
     ret
-.fault:
+%%fault:
     CLAC_SITE
     ret
-uaccess_copy_end:
-MAY_FAULT uaccess_copy.access, uaccess_copy.fault
+%1_end:
+MAY_FAULT %%access, %%fault
+%endmacro
 
-; u64 uaccess_peek(void *to, const void *from, size_t bytes)
-uaccess_peek:
-    mov rcx, rdx
-    STAC_SITE
-.access:
-    rep movsb
-    CLAC_SITE
-    xor eax, eax
-    ret
-.fault:
-    CLAC_SITE
-    ret
-uaccess_peek_end:
-MAY_FAULT uaccess_peek.access, uaccess_peek.fault
+USER_COPY uaccess_copy
+USER_COPY uaccess_peek

@@ -46,6 +46,22 @@ static void with_region(struct play *p, u64 bytes, enum pt_size size)
     CHECK(p->t, e == ERR_OK, "region: %s", err_name(e));
 }
 
+/* A region of so many pages of 4 KiB, all there. */
+static void with_pages(struct play *p, u32 pages)
+{
+    with_region(p, pages * PAGE_SIZE, PT_4K);
+    for (u32 i = 0; i < pages; i++)
+        touch(p, BUG_VA + i * PAGE_SIZE);
+}
+
+/* A region of one page of 2 MiB, which is there. False: no block of memory is free. */
+static bool with_large_page(struct play *p)
+{
+    with_region(p, LARGE, PT_2M);
+    touch(p, BUG_VA);
+    return space_query(p->s, BUG_VA).size == PT_2M;
+}
+
 static void begin(struct play *p, vaddr_t va, enum observe_use use)
 {
     p->x = (struct observation){.space = p->s, .va = va, .use = use, .before = OLD};
@@ -54,19 +70,36 @@ static void begin(struct play *p, vaddr_t va, enum observe_use use)
     CHECK(p->t, observers_start(&p->x), "%s", p->x.broken);
 }
 
+/* What a policy defers is kept from reuse until it has settled: only then may it be taken. */
+static void settle(struct play *p)
+{
+    if (shootdown_policy_defers(shootdown_policy()))
+        shootdown_settle(p->s, SETTLE_US);
+}
+
 /* The frame's new owner fills it, if it can be had: what is released is on top of some CPU's cache. */
 static void reuse(struct play *p, paddr_t wanted)
 {
     paddr_t got[TRIES];
     u32 n = 0;
-    /* What a policy defers is kept from reuse until it has settled: only then may it be taken. */
-    if (shootdown_policy_defers(shootdown_policy()))
-        shootdown_settle(p->s, SETTLE_US);
+    settle(p);
     for (; n < TRIES && frame_alloc(FRAME_OWNER_TEST, &got[n]) == ERR_OK; n++)
         if (got[n].v == wanted.v)
             observe_fill(wanted, NEW);
     while (n)
         frame_free(got[--n]);
+}
+
+/* The same for a frame of a block of 2 MiB. */
+static void reuse_large(struct play *p, paddr_t wanted)
+{
+    paddr_t block;
+    settle(p);
+    if (frame_alloc_order(FRAME_2M, FRAME_OWNER_TEST, &block) != ERR_OK)
+        return;
+    if (block.v == ALIGN_DOWN(wanted.v, LARGE))
+        observe_fill(wanted, NEW);
+    frame_free(block);
 }
 
 static void end(struct play *p)
@@ -104,13 +137,18 @@ static void play(struct test *t, bug_fn fn)
         test_blind(t, "a missing flush would not show on this machine");
 }
 
+#define BUG(name, round, what)                                                                               \
+    static void name(struct test *t)                                                                         \
+    {                                                                                                        \
+        play(t, round);                                                                                      \
+    }                                                                                                        \
+    TEST(name, what)
+
 /* Linux flushed after the lock of the moved pages was dropped: another CPU could unmap them at the new place, and free them, while
  * others still wrote to them through the old one. */
 static void mremap(struct play *p)
 {
-    with_region(p, 2 * PAGE_SIZE, PT_4K);
-    touch(p, BUG_VA);
-    touch(p, BUG_VA + PAGE_SIZE);
+    with_pages(p, 2);
     begin(p, BUG_VA, OBSERVE_READ);
     paddr_t frame = frame_at_va(p, BUG_VA);
     err_t e = region_move(p->s, BUG_VA, PAGE_SIZE, OTHER_VA);
@@ -121,21 +159,15 @@ static void mremap(struct play *p)
     reuse(p, frame);
     end(p);
 }
-static void bug_mremap_cve_2018_18281(struct test *t)
-{
-    play(t, mremap);
-}
-TEST(bug_mremap_cve_2018_18281,
-     "a moved page, unmapped at its new place at once: nobody reaches its frame by the old");
+BUG(bug_mremap_cve_2018_18281, mremap,
+    "a moved page, unmapped at its new place at once: nobody reaches its frame by the old");
 
 /* FreeBSD demoted and promoted a large page, and later flushed only the first 4 KiB of it: small entries of the rest stayed. */
 static void superpage(struct play *p)
 {
     vaddr_t last = BUG_VA + LARGE - PAGE_SIZE;
-    with_region(p, LARGE, PT_2M);
-    touch(p, BUG_VA);
-    if (space_query(p->s, BUG_VA).size != PT_2M)
-        return; /* no block is free */
+    if (!with_large_page(p))
+        return;
     err_t e = region_protect(p->s, BUG_VA, BUG_VA + PAGE_SIZE, PT_READ);
     CHECK(p->t, e == ERR_OK && space_query(p->s, last).size == PT_4K, "demotion: %s", err_name(e));
     begin(p, last, OBSERVE_READ); /* a small entry on each CPU */
@@ -146,57 +178,31 @@ static void superpage(struct play *p)
     paddr_t frame = frame_at_va(p, last);
     e = region_discard(p->s, BUG_VA, BUG_VA + LARGE);
     CHECK(p->t, e == ERR_OK, "discard: %s", err_name(e));
-    if (shootdown_policy_defers(shootdown_policy()))
-        shootdown_settle(p->s, SETTLE_US);
-    paddr_t block;
-    if (frame_alloc_order(FRAME_2M, FRAME_OWNER_TEST, &block) == ERR_OK) {
-        if (block.v == ALIGN_DOWN(frame.v, LARGE))
-            observe_fill(frame, NEW);
-        frame_free(block);
-    }
+    reuse_large(p, frame);
     end(p);
 }
-static void bug_freebsd_superpage(struct test *t)
-{
-    play(t, superpage);
-}
-TEST(bug_freebsd_superpage,
-     "demoted, cached, promoted, given back: the last small page's entries are gone too");
+BUG(bug_freebsd_superpage, superpage,
+    "demoted, cached, promoted, given back: the last small page's entries are gone too");
 
 /* Linux unmapped huge pages without the flush (CVE-2021-4002). */
 static void hugetlb(struct play *p)
 {
     vaddr_t inside = BUG_VA + 300 * PAGE_SIZE;
-    with_region(p, LARGE, PT_2M);
-    touch(p, BUG_VA);
-    if (space_query(p->s, BUG_VA).size != PT_2M)
+    if (!with_large_page(p))
         return;
     begin(p, inside, OBSERVE_READ); /* the large entry on each CPU */
     paddr_t frame = frame_at_va(p, inside);
     err_t e = region_unmap(p->s, BUG_VA, BUG_VA + LARGE);
     CHECK(p->t, e == ERR_OK, "unmap: %s", err_name(e));
-    if (shootdown_policy_defers(shootdown_policy()))
-        shootdown_settle(p->s, SETTLE_US);
-    paddr_t block;
-    if (frame_alloc_order(FRAME_2M, FRAME_OWNER_TEST, &block) == ERR_OK) {
-        if (block.v == ALIGN_DOWN(frame.v, LARGE))
-            observe_fill(frame, NEW);
-        frame_free(block);
-    }
+    reuse_large(p, frame);
     end(p);
 }
-static void bug_hugetlb_cve_2021_4002(struct test *t)
-{
-    play(t, hugetlb);
-}
-TEST(bug_hugetlb_cve_2021_4002, "an unmapped 2 MiB page: nobody reaches the middle of it");
+BUG(bug_hugetlb_cve_2021_4002, hugetlb, "an unmapped 2 MiB page: nobody reaches the middle of it");
 
 /* Redox freed the frame of an unmapped page without waiting: programs ran into its next owner's zeros. */
 static void frame_reuse(struct play *p)
 {
-    with_region(p, 2 * PAGE_SIZE, PT_4K);
-    touch(p, BUG_VA);
-    touch(p, BUG_VA + PAGE_SIZE);
+    with_pages(p, 2);
     begin(p, BUG_VA, OBSERVE_READ);
     paddr_t frame = frame_at_va(p, BUG_VA);
     err_t e = region_discard(p->s, BUG_VA, BUG_VA + PAGE_SIZE);
@@ -204,11 +210,8 @@ static void frame_reuse(struct play *p)
     reuse(p, frame);
     end(p);
 }
-static void bug_redox_mr_282(struct test *t)
-{
-    play(t, frame_reuse);
-}
-TEST(bug_redox_mr_282, "a discarded page's frame with a new owner: nobody reads that one's content");
+BUG(bug_redox_mr_282, frame_reuse,
+    "a discarded page's frame with a new owner: nobody reads that one's content");
 
 /* A clone that write-protects, and returns before others have forgotten that they may write: their writes land in what is the copy's
  * too. And the same between the copy of a page and its use (Horn's report on copy-on-write). */
@@ -216,8 +219,7 @@ static void write_after_clone(struct play *p)
 {
     struct space *copy;
     static u64 at_return[OBSERVE_WORDS];
-    with_region(p, PAGE_SIZE, PT_4K);
-    touch(p, BUG_VA);
+    with_pages(p, 1);
     REQUIRE(p->t, space_create(&copy) == ERR_OK, "no space");
     begin(p, BUG_VA, OBSERVE_WRITE);
     err_t e = region_clone(p->s, copy);
@@ -233,18 +235,14 @@ static void write_after_clone(struct play *p)
     region_destroy_all(copy);
     space_destroy(copy);
 }
-static void bug_write_after_clone(struct test *t)
-{
-    play(t, write_after_clone);
-}
-TEST(bug_write_after_clone, "no write through an entry from before lands in a copy-on-write copy");
+BUG(bug_write_after_clone, write_after_clone,
+    "no write through an entry from before lands in a copy-on-write copy");
 
 /* The other side: a reader of the original frame must see the copy as soon as the fault that made it has returned. */
 static void read_after_copy(struct play *p)
 {
     struct space *copy;
-    with_region(p, PAGE_SIZE, PT_4K);
-    touch(p, BUG_VA);
+    with_pages(p, 1);
     REQUIRE(p->t, space_create(&copy) == ERR_OK, "no space");
     observe_fill(frame_at_va(p, BUG_VA), OLD);
     err_t e = region_clone(p->s, copy);
@@ -262,11 +260,8 @@ static void read_after_copy(struct play *p)
     region_destroy_all(copy);
     space_destroy(copy);
 }
-static void bug_read_after_copy(struct test *t)
-{
-    play(t, read_after_copy);
-}
-TEST(bug_read_after_copy, "every CPU finds the page's copy when the fault that made it has returned");
+BUG(bug_read_after_copy, read_after_copy,
+    "every CPU finds the page's copy when the fault that made it has returned");
 
 /* Linux freed page tables before the shootdown when memory was short (Horn 2018): the table is the one free frame here, is taken at
  * once, and filled with entries that lead to a canary. */
@@ -274,8 +269,7 @@ static void tables_under_pressure(struct play *p)
 {
     u64 *chain = NULL, taken = 0;
     paddr_t canary, table, f;
-    with_region(p, PAGE_SIZE, PT_4K);
-    touch(p, BUG_VA);
+    with_pages(p, 1);
     REQUIRE(p->t, frame_alloc(FRAME_OWNER_TEST, &canary) == ERR_OK, "no frame");
     observe_fill(canary, NEW);
     begin(p, BUG_VA, OBSERVE_READ);
@@ -288,8 +282,7 @@ static void tables_under_pressure(struct play *p)
         }
     err_t e = region_unmap(p->s, BUG_VA, BUG_VA + PAGE_SIZE);
     CHECK(p->t, e == ERR_OK, "unmapping needs memory: %s", err_name(e));
-    if (shootdown_policy_defers(shootdown_policy()))
-        shootdown_settle(p->s, SETTLE_US);
+    settle(p);
     u32 got = 0;
     while (frame_alloc(FRAME_OWNER_TEST, &table) == ERR_OK) {
         u64 *word = phys_to_virt(table);
@@ -313,9 +306,5 @@ static void tables_under_pressure(struct play *p)
     CHECK(p->t, taken > 0 && !p->x.broken && !p->x.violations, "policy %s: CPU %u reached %llx",
           shootdown_policy()->name, p->x.cpu, (unsigned long long)p->x.found);
 }
-static void bug_tables_under_pressure(struct test *t)
-{
-    play(t, tables_under_pressure);
-}
-TEST(bug_tables_under_pressure,
-     "the last free frame was a page table: nobody walks it after it has a new owner");
+BUG(bug_tables_under_pressure, tables_under_pressure,
+    "the last free frame was a page table: nobody walks it after it has a new owner");
