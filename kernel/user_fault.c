@@ -49,7 +49,7 @@ static bool may_report(void)
 {
     u64 now = rdtsc();
     if (!second_began || now - second_began > tsc_from_us(1000000)) {
-        if (unreported)
+        if (unreported && reports_max) /* who wants none does not want to hear how many */
             log_warn("%u faults of ring 3 were not printed (fault_reports=%u in a second)", unreported,
                      reports_max);
         second_began = now;

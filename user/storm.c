@@ -361,10 +361,9 @@ static void fault_on(struct self *me)
     if (at < 0)
         return;
     while (!stopped()) {
+        phase(me, STORM_PHASE_FAULT); /* one after the other */
         for (u64 i = 0; i < FAULTS; i++) {
-            phase(me, STORM_PHASE_FAULT);
             u64 found = touch_read((u64)at + i * SYS_PAGE);
-            phase(me, STORM_PHASE_RUN);
             count(me, STORM_FAULT);
             check(found == 0, "a fresh page holds %llx", ULL(found));
             touch_write((u64)at + i * SYS_PAGE, i + 1);
