@@ -161,11 +161,11 @@ static bool prepare(int argc, char **argv, struct codes *c)
     if (!most_codes(argc, argv, &most))
         return false;
     if (!version_for_screen()) {
-        print("Codes need a framebuffer of at least %u x %u pixels, and there is %s. The records are on the "
-              "serial port.\n",
-              PIXELS_MIN * (qr_size(VERSION_MIN) + 2 * QR_QUIET),
-              PIXELS_MIN * (qr_size(VERSION_MIN) + 2 * QR_QUIET) + 64,
-              screen_picture_side() ? "a smaller one" : "none");
+        u32 side = PIXELS_MIN * (qr_size(VERSION_MIN) + 2 * QR_QUIET);
+        print("Codes need a framebuffer of at least %u pixels each way below two lines of text, and there is "
+              "%s.%s\n",
+              side, screen_picture_side() ? "a smaller one" : "none",
+              console_has_serial() ? " The records are on the serial port." : "");
         return false;
     }
     if (!export_has_records()) {

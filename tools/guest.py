@@ -138,6 +138,11 @@ class Guest:
         width, height, rgb = shot
         return read_text(width, min(height, most * self.font.height) if most else height, rgb, self.font)
 
+    def bytes_read(self):
+        """From the boot medium, since the machine was switched on."""
+        drives = self.say("query-blockstats")["return"]
+        return sum(d["stats"]["rd_bytes"] for d in drives if d.get("device") == "boot")
+
     def press(self, *keys):
         """Keys at the same time, by QEMU's names."""
         self.say("send-key", keys=[{"type": "qcode", "data": k} for k in keys])
