@@ -18,12 +18,6 @@ static u64 base_page;
 #define CPUID_1_ECX_X2APIC            (1u << 21)
 #define CPUID_7_EDX_ARCH_CAPABILITIES (1u << 29)
 
-/* SDM volume 4, table 2-2. Each exists only if the one above it says so: an unknown MSR is #GP on hardware. */
-#define MSR_ARCH_CAPABILITIES       0x10au
-#define ARCH_CAP_XAPIC_DISABLE      (1ull << 21)
-#define MSR_XAPIC_DISABLE_STATUS    0xbdu
-#define XAPIC_DISABLE_STATUS_LOCKED (1ull << 0)
-
 static bool cpu_has_x2apic(void)
 {
     return cpuid(1, 0).ecx & CPUID_1_ECX_X2APIC;
@@ -32,11 +26,8 @@ static bool cpu_has_x2apic(void)
 /* True if the CPU refuses to leave x2APIC mode. */
 static bool x2apic_is_locked(void)
 {
-    if (cpuid(0, 0).eax < 7 || !(cpuid(7, 0).edx & CPUID_7_EDX_ARCH_CAPABILITIES))
-        return false;
-    if (!(rdmsr(MSR_ARCH_CAPABILITIES) & ARCH_CAP_XAPIC_DISABLE))
-        return false;
-    return rdmsr(MSR_XAPIC_DISABLE_STATUS) & XAPIC_DISABLE_STATUS_LOCKED;
+    bool capabilities = cpuid(0, 0).eax >= 7 && (cpuid(7, 0).edx & CPUID_7_EDX_ARCH_CAPABILITIES);
+    return apic_base_locked(capabilities, rdmsr);
 }
 
 paddr_t apic_mmio_page(void)

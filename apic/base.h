@@ -11,3 +11,7 @@
 #define APIC_BASE_STEPS  2u
 #define APIC_BASE_NO_WAY (~0u)
 u32 apic_base_steps(u64 now, u64 page, bool x2apic, u64 step[APIC_BASE_STEPS]);
+
+/* Whether the CPU refuses to leave x2APIC mode: IA32_XAPIC_DISABLE_STATUS, which exists only if IA32_ARCH_CAPABILITIES says so, and that
+ * only if CPUID does (`capabilities`): to read an MSR that is not there is #GP. */
+bool apic_base_locked(bool capabilities, u64 (*read_msr)(u32 msr));

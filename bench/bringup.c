@@ -28,9 +28,11 @@ static void run(struct bench_run *b)
                           .metric = smp_start_serial ? "serial" : "parallel",
                           .unit = "ns",
                           .cpus = online,
-                          .icr = 2ull * (online - 1)};
+                          .icr = smp_start_commands};
     bench_table_head("ns");
     bench_row(&k, s);
+    print("  %llu interrupt commands, %u prescribed waits\n", (unsigned long long)smp_start_commands,
+          smp_start_waits);
     print("  %llu us for each of %u CPUs; boot with start=%s for the other way\n",
           (unsigned long long)(tsc_to_ns(smp_start_ticks) / 1000 / (online - 1)), online - 1,
           smp_start_serial ? "parallel" : "serial");

@@ -57,7 +57,8 @@ PARAM(cpus_max, "cpus_max", "cpus_max=N  start at most N CPUs, the boot CPU incl
       set_cpus_max);
 
 bool smp_start_serial;
-u64 smp_start_ticks;
+u64 smp_start_ticks, smp_start_commands;
+u32 smp_start_waits;
 
 static const char *set_start(const char *value)
 {
@@ -157,6 +158,7 @@ static void send_to(const struct smp_start *s, cpu_t first, cpu_t end)
     for (cpu_t c = first; c < end; c++)
         apic_send_init(slots[c].apic_id);
     delay_us(INIT_US);
+    smp_start_waits += 2;
     for (cpu_t c = first; c < end; c++)
         apic_send_startup(slots[c].apic_id, s->page);
     delay_us(STARTUP_US);
@@ -219,7 +221,8 @@ u32 smp_start_all(const struct smp_start *s)
         log_info("cpus_max=%u: CPUs %u to %u stay off", count, count, cpu_count() - 1);
     fill_slots(s, count);
     struct ap_params *params = fill_page(s, count);
-    u64 begin = rdtsc();
+    u64 begin = rdtsc(), commands = apic_icr_writes();
+    smp_start_waits = 0;
     cpu_t step = smp_start_serial ? 1 : count; /* CPUs started together */
     for (cpu_t first = 1; first < count; first += step) {
         if (s->mailbox)
@@ -229,6 +232,7 @@ u32 smp_start_all(const struct smp_start *s)
         wait_for(s, first, MIN(first + step, count));
     }
     smp_start_ticks = rdtsc() - begin;
+    smp_start_commands = apic_icr_writes() - commands;
     for (cpu_t c = 1; c < count; c++)
         if (!cpu_is_online(c))
             give_up(c, s);

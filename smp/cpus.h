@@ -63,9 +63,10 @@ u32 smp_start_all(const struct smp_start *s);
 void smp_start_elsewhere(const struct smp_start *s);
 
 /* How smp_start_all went, for the benchmark: one CPU after the other (start=serial), TSC ticks from the first INIT until the last
- * CPU was online. Written once. */
+ * CPU was online, interrupt commands written, waits of a prescribed length (10 ms, 200 us) made. Written once. */
 extern bool smp_start_serial;
-extern u64 smp_start_ticks;
+extern u64 smp_start_ticks, smp_start_commands;
+extern u32 smp_start_waits;
 
 /* How many CPUs smp_start_all ought to bring online, itself included: all, less those that the command line excepts. */
 u32 smp_start_expected(void);

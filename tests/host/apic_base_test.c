@@ -61,3 +61,25 @@ HOST_TEST(what_is_right_is_left_alone)
     HOST_CHECK(apic_base_steps(PAGE | APIC_BASE_EN | APIC_BASE_BSP, PAGE, false, step) == 0, "xAPIC was on");
     HOST_CHECK(apic_base_steps(PAGE | APIC_BASE_EN | APIC_BASE_EXTD, PAGE, true, step) == 0, "x2APIC was on");
 }
+
+static u64 capabilities, status;
+static u32 reads;
+static u64 read_msr(u32 msr)
+{
+    reads++;
+    if (msr == 0xbd)
+        HOST_CHECK(capabilities >> 21 & 1, "an MSR that is not there was read");
+    return msr == 0x10a ? capabilities : msr == 0xbd ? status : 0;
+}
+
+HOST_TEST(xapic_locked_out)
+{
+    for (u32 i = 0; i < 8; i++) {
+        capabilities = i & 1 ? 1ull << 21 : ~(1ull << 21);
+        status = i & 2 ? 1 : ~1ull;
+        reads = 0;
+        bool said = i & 4, locked = apic_base_locked(said, read_msr);
+        HOST_CHECK(locked == (said && (i & 1) && (i & 2)), "case %u", i);
+        HOST_CHECK(said || reads == 0, "case %u: an MSR was read that CPUID does not speak of", i);
+    }
+}

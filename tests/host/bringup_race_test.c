@@ -35,6 +35,10 @@ u64 cr4_read(void)
 {
     return 0;
 }
+u64 apic_icr_writes(void)
+{
+    return 0;
+}
 u32 apic_error_take(void)
 {
     return 0;

@@ -59,6 +59,10 @@ u64 cr4_read(void)
 {
     return cr4;
 }
+u64 apic_icr_writes(void)
+{
+    return command_count;
+}
 u32 apic_error_take(void)
 {
     return 0;
@@ -215,6 +219,8 @@ HOST_TEST(all_come)
         HOST_CHECK(commands[i].id != ids[0], "the boot CPU was sent a command");
         HOST_CHECK(!commands[i].startup || commands[i].page == 0x7000, "starts at %lx", commands[i].page);
     }
+    HOST_CHECK(smp_start_commands == command_count && smp_start_waits == 2, "%lu commands, %u waits counted",
+               smp_start_commands, smp_start_waits);
     u64 pause = commands[CPUS - 1].at - commands[CPUS - 2].at;
     HOST_CHECK(pause >= tsc_from_us(10000), "%lu ticks from the last INIT to the first SIPI", pause);
 }
