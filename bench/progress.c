@@ -5,7 +5,7 @@
 #include "lib/string.h"
 #include "lib/wait.h"
 
-#define BAR_CELLS    24u
+#define BAR_CELLS    40u
 #define POLICIES_MAX 24u
 #define REDRAW_US    100000u /* drawing is not free, and nobody reads faster */
 
@@ -15,21 +15,19 @@ static const char *running;
 static u64 run_start, run_limit_s, drawn;
 static u32 records;
 
-/* half: how many halves of a cell; text has room for 3 bytes for each cell and a 0. */
-static void bar(char *text, u32 half)
+/* That many full blocks; text has room for 3 bytes for each and a 0. The console fonts of distributions have no halves. */
+static void bar(char *text, u32 cells)
 {
     text[0] = 0;
-    for (u32 i = 0; i < half / 2; i++, text += 3)
+    for (u32 i = 0; i < cells; i++, text += 3)
         memcpy(text, "\u2588", 4);
-    if (half % 2)
-        memcpy(text, "\u258c", 4);
 }
 
 static void draw(void)
 {
-    char text[200], done[3 * BAR_CELLS + 1];
+    char text[240], done[3 * BAR_CELLS + 1];
     u64 seconds = tsc_to_ns(rdtsc() - run_start) / 1000000000;
-    bar(done, (u32)(MIN(seconds, run_limit_s) * 2 * BAR_CELLS / run_limit_s));
+    bar(done, (u32)(MIN(seconds, run_limit_s) * BAR_CELLS / run_limit_s));
     u32 rest = BAR_CELLS - (u32)(strlen(done) / 3);
     (void)format(text, sizeof(text), "bench %s  %s%*s  %lu s of at most %lu, %u results", running, done,
                  (int)rest, "", seconds, run_limit_s, records);
@@ -112,11 +110,11 @@ static void line(const char *left, const char *between, const char *right)
 static void print_row(const struct row *r, u64 least, u64 most)
 {
     char text[3 * BAR_CELLS + 1];
-    u32 half = (u32)MAX(r->initiator * 2 * BAR_CELLS / most, 1u);
-    bar(text, half);
+    u32 cells = (u32)MAX((r->initiator * BAR_CELLS + most / 2) / most, 1u);
+    bar(text, cells);
     print("  \u2502 %-12s \u2502 %'10llu%s \u2502 %'11llu \u2502 \x1b[%um%s\x1b[0m%*s \u2502\n", r->policy,
           (unsigned long long)r->initiator, r->served_by_other ? "*" : " ", (unsigned long long)r->responder,
-          r->initiator == least ? 32u : 36u, text, (int)(BAR_CELLS - (half + 1) / 2), "");
+          r->initiator == least ? 32u : 36u, text, (int)(BAR_CELLS - cells), "");
 }
 
 static void print_table(void)
