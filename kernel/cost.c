@@ -11,7 +11,7 @@
 static u32 ticks[COSTS];
 static const struct cost_profile *base; /* NULL: all prices 0 */
 static char model[96] = "none";
-static bool ready, measure;
+static bool ready, measure, counting;
 
 static const char *const names[COSTS] = {"invlpg", "cr3", "invpcid", "entry", "icr", "line", "wire"};
 
@@ -45,8 +45,9 @@ static void apply(enum cost c)
 {
     if (!ready)
         return;
-    bool on = ticks[c] != 0;
-    atomic_store_relaxed(&cost_word[c], cost_word_for(ticks[c], emulator != EMULATOR_BOCHS));
+    bool counts = counting && c == COST_LINE, on = ticks[c] != 0 || counts;
+    atomic_store_relaxed(&cost_word[c],
+                         counts ? COST_WORD_COUNTS : cost_word_for(ticks[c], emulator != EMULATOR_BOCHS));
     if (on != patch_on[COST_KEY(c)] && patch_set(COST_KEY(c), on) != ERR_OK)
         log_error("cost: the sites of cost.%s could not be patched: the figures that follow are under "
                   "another model",
@@ -85,6 +86,25 @@ void cost_init(void)
     if (measure)
         cost_measure();
 }
+
+void cost_count(bool on)
+{
+    counting = on;
+    apply(COST_LINE);
+}
+
+static const char *set_lines(const char *value)
+{
+    bool on = strcmp(value, "count") == 0;
+    if (!on && strcmp(value, "pay") != 0)
+        return "lines=count or lines=pay";
+    cost_count(on);
+    return NULL;
+}
+PARAM(lines, "lines",
+      "lines=count|pay: count the lines that move between CPUs, and loops over CPUs (`stat cache_lines`), or "
+      "pay cost.line for them",
+      set_lines);
 
 static const char *set_cost(const char *value)
 {

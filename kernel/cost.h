@@ -28,5 +28,8 @@ bool cost_select(const char *name);
 /* Sets one price: 0, or COST_MIN to COST_MAX; false otherwise. THREAD. */
 bool cost_set(enum cost c, u64 ticks);
 
+/* The sites of lines count (counters cache_lines, cpu_turns) and spend nothing, until told otherwise. THREAD. */
+void cost_count(bool on);
+
 /* Measures this machine's prices and prints them as a profile (kernel/cost_measure.c). THREAD. */
 void cost_measure(void);

@@ -5,17 +5,19 @@
 ;
 ; Two ways. Where one instruction is one tick (Bochs), turns of a loop of two instructions: CALL, PUSH, MOV, TEST, JS, POP
 ; and RET are 7 ticks, and the NOP that the CALL stands for is saved, so n turns cost 6 + 2n ticks more than without a model.
-; Elsewhere, by the clock. No PAUSE: nobody is waited for, and the loop ends by itself within microseconds.
+; Elsewhere, by the clock; or lines are only counted. No PAUSE: nobody is waited for, and the loop ends by itself within microseconds.
 
 %include "asm-offsets.inc"
 
-%define COST_BY_CLOCK 31        ; bit of the word, as in lib/cost.c
+%define COST_BY_CLOCK 31        ; bits of the word, as in lib/cost.c and lib/cost.h
+%define COST_COUNTS   30        ; with the other: one more line, and nothing is spent
 
 section .text progbits alloc exec nowrite
 bits 64
 default rel
 
 extern cost_word
+extern counter_cache_lines
 
 %macro COST_FUNCTION 2          ; name, index in enum cost
 global cost_spend_%1
@@ -41,6 +43,8 @@ cost_spend_%1:
 
 ; RCX is on the stack; ECX has the ticks below bit 31, which the lower half of the TSC is enough to count.
 cost_by_clock:
+    bt ecx, COST_COUNTS
+    jc cost_counted
     push rax
     push rbx
     push rdx
@@ -55,5 +59,10 @@ cost_by_clock:
     pop rdx
     pop rbx
     pop rax
+    pop rcx
+    ret
+
+cost_counted:
+    inc qword [gs:counter_cache_lines]
     pop rcx
     ret

@@ -1,5 +1,10 @@
 #include "lib/cost.h"
 
+#include "lib/counter.h"
+
+COUNTER(cache_lines, "cache lines fetched or taken from other CPUs, while they were counted (lines=count)");
+COUNTER(cpu_turns, "turns of loops over the CPUs that a shootdown concerns, while they were counted");
+
 u32 cost_word[COSTS] = {1, 1, 1, 1, 1, 1, 1}; /* never 0: the loop counts down to it */
 
 #define BY_CLOCK    (1u << 31)

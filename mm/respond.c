@@ -164,6 +164,7 @@ bool tlb_respond_enter(const struct tlb_request *r)
     }
     this_cpu(tlb_pending)++;
     STOP_POINT(STOP_PENDING);
+    cost_line(); /* our words, which the initiator looks at */
     publish(&r->space->cpu[cpu_self()].entered, r->gen);
     STOP_POINT(STOP_ACKED);
     return true;
@@ -171,6 +172,7 @@ bool tlb_respond_enter(const struct tlb_request *r)
 
 void tlb_respond_flush(const struct tlb_request *r)
 {
+    cost_line(); /* the generation */
     catch_up(NULL, r->space, &r->space->cpu[cpu_self()], r->gen, r->start, r->pages, r->stride, r->level);
     STOP_POINT(STOP_PUBLISHED);
     this_cpu(tlb_pending)--;
@@ -189,6 +191,7 @@ void tlb_flush_everything(void (*entered)(void))
     this_cpu(tlb_pending)++;
     STOP_POINT(STOP_PENDING);
     struct space *s = this_cpu(tlb_loaded);
+    cost_lines(2); /* the generation, our words */
     /* orders: both reads before the flush; pairs with: mm/ticket.c:ticket_close (LOCKed increment); else: a change made
      * after the flush would be published as forgotten. */
     tlb_gen_t kernel_gen = atomic_load_acquire(&kernel_space.gen);
@@ -230,6 +233,7 @@ void tlb_catch_up_loaded(void)
     tlb_gen_t now = atomic_load_acquire(&s->gen);
     if (me->flushed >= now && me->walkers >= now)
         return;
+    cost_lines(2); /* the generation, our words */
     this_cpu(tlb_pending)++;
     compiler_barrier();
     tlb_flush_space_local();

@@ -13,6 +13,7 @@
 COUNTER(shootdowns, "changes that some CPU had to forget");
 COUNTER(shootdown_routed, "shootdowns that took a stronger path than the policy in force");
 COUNTER(shootdown_late_words, "CPUs whose word was not there yet when the initiator first looked");
+COUNTER(pte_changes, "page-table entries changed, while time stamps were patched in");
 COUNTER(shootdown_conflicts, "operations that waited for an earlier change in flight in their range");
 
 PERCPU(struct tlb_times, shootdown_times);
@@ -192,7 +193,7 @@ static ALWAYS_INLINE void wait_published(const struct space *s, const cpumask_t 
     CPUMASK_FOREACH (c, who)
         if (unlikely(!tlb_published(&cpu[c], gen, level)))
             wait_for_word(s, c, gen, level);
-    cost_lines(cpumask_count(who)); /* the words, as their CPUs wrote them */
+    cost_lines_turns(cpumask_count(who), cpumask_count(who)); /* the words, as their CPUs wrote them */
 }
 
 static ALWAYS_INLINE void free_parked(struct tlb_ticket *t)
@@ -279,7 +280,10 @@ static ALWAYS_INLINE void close(struct tlb_ticket *t, enum tlb_level need, const
     bool kernel_range = s == &kernel_space;
 
     s->at_work = NULL;
-    STAMP(t, TLB_T_CHANGED);
+    if (patch_enabled(PATCH_TIMES)) {
+        counter_add(pte_changes, one_page ? 1 : change ? change->leaves + change->tables : 0);
+        t->times.t[TLB_T_CHANGED] = rdtsc_ordered();
+    }
     STOP_POINT(STOP_CHANGED);
     if (need == TLB_NONE) {
         ticket_cancel(t);

@@ -90,11 +90,13 @@ void msg_ring_mask(const cpumask_t *set, bool nmi)
     } else if (shorthand_reaches(set)) {
         msg_ring_shorthand();
     } else if (by_cluster()) {
+        cost_turns(cpumask_count(set));
         for (u32 w = 0; w < cpumask_words; w++)
             run = ring_cluster_word(w, set->w[w], run);
         if (run)
             ring_cluster(run);
     } else {
+        cost_turns(cpumask_count(set));
         CPUMASK_FOREACH (c, set)
             msg_ring(c);
     }

@@ -57,7 +57,10 @@ static ALWAYS_INLINE void run_line(struct msg_inbox *box, enum msg_class class, 
 /* The messages of one pending word, from CPU `first` on. Out of line for the same reason. */
 static NOINLINE void run_lines(struct msg_inbox *box, enum msg_class class, u64 bits, u64 first)
 {
-    cost_lines(1 + __builtin_popcountll(bits)); /* the pending word, the lines */
+    /* The pending word, the lines. Behind our own bit there is no line. */
+    cost_lines_turns(1 + __builtin_popcountll(bits) -
+                         (first == cpu_self() / 64 * 64 && bits & this_cpu(msg_self).bit),
+                     __builtin_popcountll(bits));
     for (; bits; bits &= bits - 1)
         run_line(box, class, first + lowest_bit(bits));
 }
@@ -65,6 +68,7 @@ static NOINLINE void run_lines(struct msg_inbox *box, enum msg_class class, u64 
 static COLD bool drain_many_words(struct msg_inbox *box, enum msg_class class)
 {
     bool any = false;
+    cost_turns(cpumask_words);
     for (u32 w = 0; w < cpumask_words; w++) {
         /* A plain look first: most words are empty, and a locked exchange takes the line for writing. A bit that comes
          * after the look came to an empty word, and its ring comes after this interrupt. */
@@ -91,7 +95,8 @@ static ALWAYS_INLINE bool drain_class(struct msg_inbox *box, enum msg_class clas
     if (class == MSG_CLASS_FIXED) /* a constant */
         STOP_POINT(STOP_TAKEN);
     if (likely(!(bits & (bits - 1)))) { /* one sender, as most often: no loop */
-        cost_lines(2); /* the pending word, the line. No site before this: an NMI may be no message */
+        /* The pending word, and the line, if it is not our own bit. No site before this: an NMI may be no message. */
+        cost_lines_turns(1 + (bits != this_cpu(msg_self).bit), 1);
         run_line(box, class, lowest_bit(bits));
     } else
         run_lines(box, class, bits, 0);

@@ -64,7 +64,8 @@ static ALWAYS_INLINE u64 *msg_pending_at(cpu_t to, u32 flags)
 static ALWAYS_INLINE bool msg_publish_filled(cpu_t to, u32 flags)
 {
     counter_inc(msg_sent);
-    cost_lines(2); /* the slot, in which the receiver acknowledged, and the pending word, which it took */
+    /* The slot, in which the receiver acknowledged: fetched by slot_claim's look, then taken; the pending word, which it took. */
+    cost_lines_turns(3, 1);
     return inbox_publish(msg_pending_at(to, flags), this_cpu(msg_self).bit);
 }
 
@@ -148,7 +149,9 @@ static ALWAYS_INLINE u64 msg_post_word(u64 set, const struct msg *m)
             return msg_post_rest(set, todo, true, &copy);
         }
     }
-    cost_lines(2 * __builtin_popcountll(set)); /* the slots and the pending words */
+    /* As msg_post_claimed; and the turns of the ring, which has no site of its own. */
+    cost_lines_turns(3 * __builtin_popcountll(set),
+                     __builtin_popcountll(set) * (set == this_cpu(msg_self).others ? 1 : 2));
     if (likely(set == this_cpu(msg_self).others))
         msg_ring_shorthand();
     else

@@ -96,7 +96,7 @@ static struct filled fill_word(u32 w, u64 set, u64 todo, bool published, const s
             }
             slot_fill(s, slot_what(m->kind, m->flags, m->tag), m->word);
             counter_inc(msg_sent);
-            cost_lines(2);
+            cost_lines_turns(3, 1); /* as msg_post_claimed */
             if (inbox_publish(msg_pending_at(to, m->flags), this_cpu(msg_self).bit))
                 continue;
         }
@@ -174,6 +174,7 @@ void smp_doorbell_mask(const cpumask_t *to)
     cpumask_t ring;
     ASSERT(!cpumask_test(to, cpu_self()), "a doorbell is another CPU's");
     cpumask_clear(&ring);
+    cost_lines_turns(cpumask_count(to), cpumask_count(to)); /* the pending words */
     CPUMASK_FOREACH (c, to) {
         if (inbox_publish_again(&msg_inbox[c]->pending[MSG_CLASS_FIXED].word[c / 64], 1ull << c % 64))
             cpumask_set(&ring, c);

@@ -187,7 +187,7 @@ static COLD err_t wait_for_line(cpu_t to)
     const struct msg_slot *s = msg_slot_to(to);
     u32 posted = slot_posted(s);
     err_t e = spin_for(&s->acked, posted, TURNS_PER_LOOK) ? ERR_OK : wait_for_slot(to, s, posted);
-    cost_line();
+    cost_lines_turns(1, 1);
     return e;
 }
 
@@ -248,7 +248,8 @@ err_t msg_wait_word(u64 set)
         if (unlikely(!spin_for(end->acked, end->posted, TURNS_PER_LOOK)))
             return wait_for_word(set);
     }
-    cost_lines(__builtin_popcountll(set)); /* the receivers acknowledged in them */
+    cost_lines_turns(__builtin_popcountll(set),
+                     __builtin_popcountll(set)); /* the receivers acknowledged in them */
     return ERR_OK;
 }
 

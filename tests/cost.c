@@ -116,9 +116,9 @@ static void cost_is_spent(struct test *t)
     check_price(t, COST_ICR, do_self_interrupt, 1);
     if (cpu_online_count() > 1) {
         check_price(t, COST_WIRE, do_call, 1);
-        /* The sender pays for the slot, the pending word and the acknowledgement, the receiver for the first two and for
-         * acknowledging: six accesses one after the other. */
-        check_price(t, COST_LINE, do_call, 6);
+        /* The sender pays for the slot twice (a look, then it is taken), the pending word and the acknowledgement, the receiver for
+         * pending word, slot and acknowledging: seven accesses one after the other. */
+        check_price(t, COST_LINE, do_call, 7);
         CHECK(t, !call_failed, "a call failed");
     }
     restore();

@@ -10,6 +10,7 @@
  * seL4 reverses a flag; its kernels always meet with the same number of CPUs at hand. Here a CPU of one round may be no member of
  * the next, and could sleep through two reversals: so the sense is a counter. */
 #include "lib/assert.h"
+#include "lib/cost.h"
 #include "lib/wait.h"
 #include "mm/respond.h"
 
@@ -25,6 +26,7 @@ static struct {
 
 static void meet(u32 round)
 {
+    cost_lines(2); /* the arrivals, the sense */
     /* LOCKed: each one's flush comes before its arrival; pairs with: the load of the sense below, by the way of the last. */
     if (atomic_fetch_add(&barrier.arrived, 1) + 1 == barrier.members) {
         atomic_store_relaxed(&barrier.arrived, 0);
@@ -46,6 +48,7 @@ static void barrier_received(struct msg_in *in)
 {
     u32 round = (u32)in->word[0];
     msg_ack(in);
+    cost_line(); /* the record */
     if (tlb_respond_enter(&barrier.request))
         tlb_respond_flush(&barrier.request);
     meet(round);
@@ -55,6 +58,7 @@ MSG_KIND(tlb_barrier, barrier_received);
 static void barrier_post(struct tlb_ticket *t)
 {
     u32 round = atomic_load_relaxed(&barrier.sense);
+    cost_lines(2); /* the generation, the record */
     barrier.request = t->request;
     barrier.members = cpumask_count(&t->must) + 1;
     struct msg m = {.kind = &tlb_barrier, .flags = MSG_OWN_ACK, .word = {round}};

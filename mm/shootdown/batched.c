@@ -9,6 +9,7 @@
  * Good at: many small unmaps in one call: one interrupt for each target instead of one for each.
  * Bad at: the targets lose everything of the space for it; memory waits for the end of the batch. */
 #include "lib/context.h"
+#include "lib/cost.h"
 #include "mm/deferred.h"
 #include "mm/respond.h"
 #include "mm/ticket_internal.h"
@@ -32,6 +33,7 @@ static void flush_batch(struct batch *b)
         return;
     b->count = 0;
     counter_inc(shootdown_batches);
+    cost_line(); /* the generation, which the others have read */
     shootdown_send(&b->all, TLB_FLUSHED);
     ticket_wait_published(&b->all, b->all.request.level);
 }

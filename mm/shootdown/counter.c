@@ -7,6 +7,7 @@
  * Good at: many small changes from many CPUs at once: one flag serves them all, and no request has to be carried.
  * Bad at: targets lose everything they had cached, global entries too, for one page. */
 #include "lib/assert.h"
+#include "lib/cost.h"
 #include "lib/percpu.h"
 #include "lib/wait.h"
 #include "mm/respond.h"
@@ -41,6 +42,7 @@ static void counter_enter(void)
     struct counter_words *w = this_cpu_ptr(counter_words);
     if (likely(!atomic_load_relaxed(&w->invalid)))
         return;
+    cost_lines(2); /* the flag, looked at and taken */
     /* LOCKed, and before the generations are read: a change whose initiator finds the flag clear from here on is covered by
      * the flush that follows, or has set it again. */
     atomic_xchg(&w->invalid, 0);
@@ -78,6 +80,8 @@ static COLD void wait_watched(const struct space *s, cpu_t c, u32 before)
 static void counter_post(struct tlb_ticket *t)
 {
     u32 *seen = this_cpu_ptr(counter_seen)->count;
+    u32 n = cpumask_count(&t->must);
+    cost_lines_turns(n, n); /* the flags */
     CPUMASK_FOREACH (c, &t->must) {
         struct counter_words *w = &per_cpu(counter_words, c);
         /* LOCKed: the flag before the look at the count. Were it the other way round, a target that was just serving an
@@ -88,6 +92,7 @@ static void counter_post(struct tlb_ticket *t)
     smp_doorbell_mask(&t->must);
     shootdown_posted(t);
     shootdown_flush_here(t);
+    cost_lines_turns(n, n); /* the counters */
     CPUMASK_FOREACH (c, &t->must) {
         struct wait w = WAIT("a CPU's shootdown counter", wait_ms(COUNTER_PATIENCE_MS));
         while (!has_answered(t->request.space, c, seen[c]))

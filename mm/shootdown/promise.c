@@ -13,6 +13,7 @@
  * A forgotten promise does not go unnoticed: a system call (shootdown_user_close) and the next promise assert that none is
  * left over. Hedron makes the hardware fault on the way out instead. */
 #include "lib/assert.h"
+#include "lib/cost.h"
 #include "mm/respond.h"
 
 COUNTER(shootdown_promised, "flushes put off until the return to ring 3");
@@ -56,6 +57,7 @@ static void promise_received(struct msg_in *in)
     }
     promise();
     msg_ack(in);
+    cost_line(); /* our words, which the initiator looks at */
     tlb_publish_entered(s, gen);
 }
 MSG_KIND(tlb_promise, promise_received);

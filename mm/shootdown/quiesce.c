@@ -11,6 +11,7 @@
  * Good at: hardware that writes accessed and dirty bits back without looking whether the entry is still there.
  * Bad at: everything else: each target stands still for the slowest target's way into its handler, and for the change. */
 #include "lib/assert.h"
+#include "lib/cost.h"
 #include "lib/wait.h"
 #include "mm/respond.h"
 #include "mm/space.h"
@@ -48,6 +49,7 @@ static void wait_for_change(u32 round)
 static void quiesce_received(struct msg_in *in)
 {
     u32 round = (u32)in->word[0];
+    cost_lines(4); /* the record: as stopped, to read the request, as gone on; and the word that lets us go */
     /* LOCKed: our accesses through the old translation are over, stores have drained; pairs with: the initiator's
      * mm/shootdown/quiesce.c:wait_count (acquire). */
     atomic_fetch_add(&quiesce.stopped, 1);
@@ -70,6 +72,8 @@ static void wait_count(const u32 *word, u32 wanted, const char *what)
 
 static void quiesce_prepare(struct tlb_ticket *t)
 {
+    cost_lines(
+        3); /* the record, as the targets of the last round left it; taken; and when these have stopped */
     /* Nobody may still read the last round's request. */
     wait_count(&quiesce.inside, 0, "the targets of the last quiesced change to go on");
     cpumask_clear(&quiesce.who);
@@ -108,6 +112,7 @@ static void quiesce_cancel(struct tlb_ticket *t)
 
 static void quiesce_post(struct tlb_ticket *t)
 {
+    cost_lines(3); /* the generation, the record, the word that lets them go */
     quiesce.request = t->request;
     let_go(false);
     /* CPUs that have joined since, or that only borrow the root and are told because tables go. */

@@ -10,6 +10,7 @@
  * Bad at: the target looks through a word for every CPU of the machine each time that a bare doorbell rings, and reads the
  * initiator's request in another line than the word that announces it. */
 #include "lib/assert.h"
+#include "lib/cost.h"
 #include "lib/percpu.h"
 #include "lib/wait.h"
 #include "mm/respond.h"
@@ -35,6 +36,7 @@ static PERCPU(struct scoreboard, scoreboard);
 static void answer(u32 *word, u32 asked, cpu_t from)
 {
     struct tlb_request r = per_cpu(scoreboard_request, from).request;
+    cost_lines(3); /* the word, the request, the answer */
     bool here = tlb_respond_enter(&r);
     /* orders: our reads of the request, our earlier accesses and the published count before the answer; pairs with:
      * mm/shootdown/scoreboard.c:scoreboard_wait (acquire); else: the request could be refilled while we read it. */
@@ -51,6 +53,7 @@ static void scoreboard_enter(void)
     bool any;
     do {
         any = false;
+        cost_turns(n);
         for (cpu_t from = 0; from < n; from++) {
             /* orders: reading the request after its announcement; pairs with: mm/shootdown/scoreboard.c:scoreboard_post
              * (release); else: we could flush the initiator's previous range. */
@@ -84,6 +87,7 @@ static COLD void wait_watched(cpu_t c, const u32 *word, u32 wanted)
 
 static void scoreboard_wait(const cpumask_t *must, cpu_t self, u32 answered)
 {
+    cost_lines_turns(cpumask_count(must), cpumask_count(must));
     CPUMASK_FOREACH (c, must) {
         const u32 *word = &per_cpu(scoreboard, c).from[self];
         struct wait w = WAIT("an answer on a scoreboard", wait_ms(SCOREBOARD_PATIENCE_MS));
@@ -104,6 +108,7 @@ static void scoreboard_post(struct tlb_ticket *t)
     mine->request = t->request;
     mine->turn += 2;
     u32 ask = mine->turn + 1;
+    cost_lines_turns(1 + cpumask_count(&t->must), cpumask_count(&t->must)); /* the request, the words */
     CPUMASK_FOREACH (c, &t->must)
         /* orders: the request before its announcement; pairs with: mm/shootdown/scoreboard.c:scoreboard_enter (acquire);
          * else: as there. The doorbell's LOCKed operation makes both visible before the interrupt. */

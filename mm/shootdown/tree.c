@@ -11,6 +11,7 @@
  *
  * A node's part of the tree is a set of CPUs, carried by value: 128 bits from the node's own index on. A larger set is split
  * further, whatever the fan-out. */
+#include "lib/cost.h"
 #include "lib/param.h"
 #include "mm/respond.h"
 #include "smp/topology.h"
@@ -76,6 +77,7 @@ static void tell_all(const cpumask_t *set, struct msg *m)
     bool by_package;
     u32 units = count_units(set, &by_package), children = MIN(shootdown_fanout, units);
     u32 unit = 0, child = 0, last = ~0u;
+    cost_turns(2 * cpumask_count(set)); /* above, and below */
     struct part part = {.first = CPU_NONE};
     bool begun = false;
     CPUMASK_FOREACH (c, set) {
@@ -112,7 +114,8 @@ static void tree_received(struct msg_in *in)
                 any = true;
             }
         }
-    if (any) { /* first: others are farther from their flush than we are */
+    cost_turns(1 + cpumask_count(&set)); /* above */
+    if (any) {                           /* first: others are farther from their flush than we are */
         for (u32 i = 0; i < 4; i++)
             m.word[i] = in->word[i];
         tell_all(&set, &m);

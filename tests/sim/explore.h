@@ -48,7 +48,7 @@ struct explorer {
     } words[SHARED_SLOTS];
     bool shared_grew;
     bool all_shared; /* to repeat a schedule that another process found */
-    u32 lines[1];    /* figures.c: a count that a run brings home */
+    u32 lines[2];    /* figures.c: counts that a run brings home */
     /* the snapshot */
     u8 *data, *phys;
     u32 phys_used;

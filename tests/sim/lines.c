@@ -15,7 +15,8 @@ static struct {
     u16 users;
 } * table; /* on the heap */
 static struct {
-    u32 moved;
+    u32 moved, charged;
+    u64 ignored, ignored_end; /* what no kernel without assertions has: mm/tlb_record.h */
 } * total;
 
 static void init(void)
@@ -29,9 +30,16 @@ static void init(void)
 void sim_lines_reset(void)
 {
     init();
-    total->moved = 0;
+    total->moved = total->charged = 0;
     for (u32 i = 0; i < LINES; i++)
         table[i].users = 0;
+}
+
+void sim_lines_ignore(const volatile void *p, u32 size)
+{
+    init();
+    total->ignored = (u64)p;
+    total->ignored_end = (u64)p + size;
 }
 
 void sim_line_access(cpu_t c, const volatile void *p, bool write)
@@ -40,6 +48,8 @@ void sim_line_access(cpu_t c, const volatile void *p, bool write)
     u32 i = (u32)(line * 0x9e3779b97f4a7c15ull >> 54);
     u16 me = (u16)(1u << c);
     init();
+    if ((u64)p >= total->ignored && (u64)p < total->ignored_end)
+        return;
     while (table[i].line && table[i].line != line)
         i = (i + 1) % LINES;
     if (!table[i].line) {
@@ -66,4 +76,16 @@ u32 sim_lines_touched(void)
     for (u32 i = 0; i < LINES; i++)
         n += table[i].users && (table[i].users & (table[i].users - 1));
     return n;
+}
+
+void sim_lines_charge(u32 n)
+{
+    init();
+    total->charged += n;
+}
+
+u32 sim_lines_charged(void)
+{
+    init();
+    return total->charged;
 }

@@ -158,7 +158,10 @@ bool sim_touch(struct space *s, vaddr_t va, enum sim_access how, const char *who
 void sim_line_access(cpu_t c, const volatile void *p, bool write);
 void sim_lines_reset(void);
 u32 sim_lines_moved(void);
+void sim_lines_ignore(const volatile void *p, u32 size); /* accesses there move nothing; one region */
 u32 sim_lines_touched(void);
+/* What the sites of lib/cost.h have been asked for since the reset. */
+u32 sim_lines_charged(void);
 
 /* ---- trace.c ---- */
 extern bool sim_tracing;
