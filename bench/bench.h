@@ -61,7 +61,7 @@ struct bench_key {
     const char *bench, *policy, *op, *responders, *initiator, *metric, *unit;
     const char
         *served_by; /* the policy that the requests under `policy` were routed to, or `policy` itself */
-    u32 cpus;
+    u32 cpus, fanout;
     u64 pages;
     u64 icr, irqs;       /* over all samples; the record has them for one operation */
     const char *trust;   /* NULL: bench_trust() */

@@ -8,6 +8,7 @@
  * "cpus" of a record is the caller and its targets. ipi has the floor under these. */
 #include "apic/apic.h"
 #include "bench/bench.h"
+#include "bench/counts.h"
 #include "lib/assert.h"
 #include "lib/atomic.h"
 #include "lib/counter.h"
@@ -54,8 +55,10 @@ static void measure(struct bench_run *b, const char *metric, const cpumask_t *ta
         u64 ticks = bench_elapsed(start, rdtsc_ordered());
         if (!cell_warming_up(&clock))
             samples_add(s, ticks);
+        bench_counts_pause();
         if (flags & MSG_ASYNC)
             call(targets, MSG_SYNC, 0); /* what was acknowledged on entry has run when a later message has */
+        bench_counts_resume();
     }
     struct bench_key k = {.bench = "call", .metric = metric, .responders = "kernel", .cpus = cpus};
     u32 own_messages = flags & MSG_ASYNC ? 2 : 1; /* the one behind is none of the operation's */

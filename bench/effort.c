@@ -11,7 +11,7 @@
 
 /* In the order of the record. A kernel that lacks one of them leaves it out. */
 static const char *const names[] = {"shootdowns",    "shootdown_routed", "tlb_flush_pages", "tlb_flush_space",
-                                    "tlb_flush_all", "msg_sent",         "msg_rings",       "pte_changes"};
+                                    "tlb_flush_all", "msg_sent",         "msg_rings"};
 static u64 before[ARRAY_SIZE(names)];
 
 /* SDM volume 4, table 2-2 and the tables of the models from Nehalem on: SMIs that this CPU has taken, 32 bits. */

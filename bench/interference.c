@@ -5,6 +5,7 @@
  * short of in the second is work lost: in ticks, for each shootdown ("stolen"). Beside it the time between its entry and IRET
  * that the handler takes would be "responder" of the shootdown benchmark; the rest is what the interruption does to the loop. */
 #include "bench/bench.h"
+#include "bench/counts.h"
 #include "bench/policies.h"
 #include "lib/assert.h"
 #include "lib/atomic.h"
@@ -104,7 +105,7 @@ static void measure(struct bench_run *b, const struct shootdown_policy *p)
     (void)run_window(true, &workers, &worked); /* warm-up */
     u64 taken = counter_sum(irqs), written = counter_sum(icr);
     cell_begin(&clock);
-    for (u32 i = 0; i < PAIRS && worked; i++) {
+    for (u32 i = 0; i < (bench_counting() ? 1 : PAIRS) && worked; i++) {
         struct window quiet = run_window(false, &workers, &worked),
                       busy = run_window(true, &workers, &worked);
         /* What the workers would have done in the busy window, at the quiet one's rate. */
@@ -116,6 +117,7 @@ static void measure(struct bench_run *b, const struct shootdown_policy *p)
     }
     taken = counter_sum(irqs) - taken;
     written = counter_sum(icr) - written;
+    bench_counts_cell_end(shootdowns);
     load(NULL);
     bench_release();
     if (!worked || !shootdowns) {

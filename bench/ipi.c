@@ -12,7 +12,9 @@
  *
  * "cpus" of a record is the sender and its targets. */
 #include "bench/ipi.h"
+
 #include "apic/apic.h"
+#include "bench/counts.h"
 #include "kernel/trap.h"
 #include "lib/assert.h"
 #include "lib/atomic.h"
@@ -173,7 +175,9 @@ static void measure(struct bench_run *b, u32 m)
         u64 start = rdtsc_ordered();
         metrics[m].measured();
         u64 ticks = bench_elapsed(start, rdtsc_ordered());
+        bench_counts_pause();
         metrics[m].after();
+        bench_counts_resume();
         if (!cell_warming_up(&clock))
             samples_add(s, ticks);
     }

@@ -10,6 +10,8 @@
  * "cpus" of a record is how many take part. The clocks of two CPUs are compared only where they are in step (tsc_synchronised of
  * the machine record). */
 #include "bench/bench.h"
+#include "bench/counts.h"
+#include "bench/effort.h"
 #include "kernel/abi/workload.h"
 #include "kernel/process.h"
 #include "lib/log.h"
@@ -72,7 +74,13 @@ static void measure(struct bench_run *b, const char *metric, u64 op, u32 cpus)
 {
     struct workload *w;
     struct process *p;
-    if (bench_out_of_time() || !run_courier(b, metric, op, &w, &p))
+    if (bench_out_of_time())
+        return;
+    bench_effort_begin();
+    bench_counts_cell_begin();
+    bool ran = run_courier(b, metric, op, &w, &p);
+    bench_counts_cell_end(ran ? COUNT : 0); /* what starting and ending add vanishes among so many */
+    if (!ran)
         return;
     struct samples *s = samples_get(SAMPLES_INITIATOR);
     /* What a message's time contains of readings is half an interval's, at each end: left in. */
@@ -93,6 +101,8 @@ static void measure_kernel_call(struct bench_run *b)
     }
     struct msg m = {.kind = &bench_messages, .flags = MSG_SYNC, .word = {1}};
     u64 before = atomic_load_relaxed(&counted);
+    bench_effort_begin();
+    bench_counts_cell_begin();
     for (u32 i = 0; i < COUNT; i++) {
         bench_jitter();
         u64 start = rdtsc_ordered();
@@ -101,6 +111,7 @@ static void measure_kernel_call(struct bench_run *b)
         if (e == ERR_OK && i >= SAMPLES_WARMUP)
             samples_add(s, ticks);
     }
+    bench_counts_cell_end(COUNT);
     bench_release();
     if (atomic_load_relaxed(&counted) - before != COUNT)
         bench_refuse(b, "messages kernel_call: not all messages ran");

@@ -1,5 +1,6 @@
 #include "bench/sample.h"
 
+#include "bench/counts.h"
 #include "bench/effort.h"
 #include "lib/assert.h"
 #include "lib/param.h"
@@ -140,9 +141,13 @@ static bool is_precise(const struct samples *s)
     return (high - low) * 1000 <= 2 * precision * copy.value[copy.n / 2];
 }
 
+/* Rounds of the pass that counts: none of them is a sample. */
+#define COUNTED_ROUNDS SAMPLES_WARMUP
+
 void cell_begin(struct cell_clock *c)
 {
     bench_effort_begin();
+    bench_counts_cell_begin();
     c->watched = NULL;
     c->start = rdtsc();
     c->done = 0;
@@ -154,8 +159,20 @@ void cell_watch(struct cell_clock *c, struct samples *s)
     c->watched = s;
 }
 
+static bool counting_continue(struct cell_clock *c)
+{
+    if (c->done == COUNTED_ROUNDS) {
+        bench_counts_cell_end(c->done);
+        return false;
+    }
+    c->done++;
+    return true;
+}
+
 bool cell_continue(struct cell_clock *c)
 {
+    if (bench_counting())
+        return counting_continue(c);
     u64 spent = rdtsc() - c->start;
     if (c->done == c->batch_end) {
         bool enough = c->watched ? is_precise(c->watched) : spent >= tsc_from_us(CELL_ENOUGH_US);

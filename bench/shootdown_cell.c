@@ -2,6 +2,7 @@
 #include "bench/shootdown_cell.h"
 
 #include "apic/apic.h"
+#include "bench/counts.h"
 #include "kernel/patch.h"
 #include "kernel/trap.h"
 #include "lib/atomic.h"
@@ -135,7 +136,9 @@ static bool round_of(struct shootdown_cell *c, struct signals *waking, u64 *tick
 {
     if (c->responders->kind == RESPONDER_IDLE) {
         struct signals before = signals_so_far();
+        bench_counts_pause();
         shootdown_round_cache(c);
+        bench_counts_resume();
         struct signals now = signals_so_far();
         waking->irqs += now.irqs - before.irqs;
         waking->icr += now.icr - before.icr;
@@ -143,7 +146,9 @@ static bool round_of(struct shootdown_cell *c, struct signals *waking, u64 *tick
         shootdown_round_cache(c);
     }
     bool worked = shootdown_round_operate(c, ticks);
+    bench_counts_pause();
     shootdown_round_restore(c);
+    bench_counts_resume();
     return worked;
 }
 
@@ -182,7 +187,7 @@ void shootdown_cell_measure(struct bench_run *b, struct shootdown_cell *c)
         record(c, "initiator", s, icr * s->n / clock.done, irqs * s->n / clock.done);
         c->p50 = samples_percentile(s, 500);
         /* LAZY ones are told nothing, so nobody posts and nobody is interrupted: there are no phases. */
-        if (c->cpus > 1 && c->responders->kind != RESPONDER_LAZY)
+        if (!bench_counting() && c->cpus > 1 && c->responders->kind != RESPONDER_LAZY)
             measure_phases(b, c);
     }
     shootdown_rounds_end(c);

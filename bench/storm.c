@@ -9,6 +9,7 @@
  * An unmap counts only if the table says that the page is gone, and at the end every CPU has published the space's last
  * generation. */
 #include "bench/bench.h"
+#include "bench/counts.h"
 #include "bench/policies.h"
 #include "lib/assert.h"
 #include "lib/atomic.h"
@@ -140,11 +141,15 @@ static void measure(struct bench_run *b, const struct shootdown_policy *p)
         return;
     }
     load(storm.space);
+    const struct counter *shootdowns = counter_find("shootdowns");
+    ASSERT(shootdowns, "the counter of shootdowns exists");
     cell_begin(&clock);
-    for (u32 i = 0; i < WARMUP + WINDOWS; i++)
+    u64 done = counter_sum(shootdowns);
+    for (u32 i = 0; i < (bench_counting() ? 1 : WARMUP + WINDOWS); i++)
         window(throughput, fairness, i < WARMUP);
     load(NULL);
     bench_release();
+    bench_counts_cell_end(counter_sum(shootdowns) - done);
     if (storm.wrong)
         bench_refuse(b, "storm under %s: %u unmaps had no effect", p->name, storm.wrong);
     else if (p->at_release >= TLB_FLUSHED && !all_have_published())

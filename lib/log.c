@@ -8,6 +8,7 @@
 
 enum log_level log_level = LOG_INFO;
 
+static bool silent; /* print_silence */
 /* The lock guards all below but panic_mode and sinks, and keeps the sinks' calls apart. It is taken with interrupts off, so
  * that an IPI handler may log; a CPU that waits for it executes PAUSE (lib/spinlock.h). */
 static spinlock_t lock = SPINLOCK_INIT;
@@ -38,6 +39,7 @@ static void text_unlock(struct hold h)
 
 void log_panic_mode(void)
 {
+    silent = false;
     atomic_store_relaxed(&panic_mode, true);
 }
 
@@ -73,9 +75,14 @@ static void out(void *arg, const char *text, size_t n)
         to_sinks(text, n);
 }
 
+void print_silence(bool on)
+{
+    silent = on;
+}
+
 void vprint(const char *fmt, va_list ap)
 {
-    struct route r = {.to_sinks = true};
+    struct route r = {.to_sinks = !silent};
     struct hold h = text_lock();
     vformat_pieces(out, &r, fmt, ap);
     text_unlock(h);

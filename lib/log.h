@@ -33,6 +33,9 @@ void log_line(enum log_level l, const char *fmt, ...) PRINTF(2, 3);
 void print(const char *fmt, ...) PRINTF(1, 2);
 void vprint(const char *fmt, va_list ap);
 
+/* True: what is printed goes nowhere, until false, or a panic; lines of the log still appear. THREAD. */
+void print_silence(bool on);
+
 /* snprintf. Returns what the length would have been, like C's. stb_sprintf's formats: %s %c %d %u %x %p %ll %z, plus
  * %' for thousands separators; no floating point in the kernel. %p is 16 hex digits without 0x; a NULL %s is "null". */
 int format(char *out, size_t size, const char *fmt, ...) PRINTF(3, 4);
