@@ -1,65 +1,131 @@
-/* What one shootdown costs in interrupt commands, lines and turns, exactly, by counter: linear in the targets for unicast, in the
- * clusters for multicast, and bounded by the fan-out on each CPU for a tree. */
+/* What one shootdown costs in interrupt commands, lines and turns, exactly, by counter and on each CPU: linear in the targets for unicast,
+ * in the clusters for multicast, and by depth and fan-out for a tree. */
 #include "apic/apic.h"
+#include "bench/targets.h"
 #include "lib/context.h"
-#include "lib/counter.h"
-#include "mm/frame.h"
+#include "lib/log.h"
 #include "smp/cpus.h"
 #include "smp/message.h"
+#include "smp/topology.h"
 #include "tests/residents.h"
 #include "tests/window.h"
 
-/* A ring is saved where the target's pending word was not empty; the residents get no other messages, so a try or two suffice. */
-#define TRIES 8u
+/* The residents get no other messages, so a shootdown with anything else in its counts is rare. */
+#define TRIES 4u
 
-struct effort {
-    u64 icr, lines, saved;              /* of all CPUs */
-    u64 icr_here, lines_here, icr_most; /* of the initiator; of the CPU that wrote most */
-};
+static struct target_counts found[MAX_CPUS], due[MAX_CPUS];
+static u32 below[MAX_CPUS];
 
-static const struct counter *find(struct test *t, const char *name)
+/* ---- what it has to be ---- */
+
+/* A drain looks at each word of its inbox, if there are several. */
+static u64 drain_turns(void)
 {
-    const struct counter *c = counter_find(name);
-    CHECK(t, c != NULL, "there is no counter %s", name);
-    return c;
+    return 1 + (cpumask_words > 1 ? cpumask_words : 0);
 }
 
-static struct effort shoot_once(struct test *t, struct space *s)
+/* Of a target that tells nobody, by a message: the pending word and the line taken, the line acknowledged, the generation read, its own
+ * words written. */
+static struct target_counts leaf(void)
 {
-    static u64 icr_before[MAX_CPUS];
-    const struct counter *icr = find(t, "icr_writes"), *sent = find(t, "msg_sent"),
-                         *saved = find(t, "msg_rings_saved");
-    struct effort e = {0};
+    return (struct target_counts){.lines = 5, .turns = drain_turns()};
+}
+
+/* Of an initiator of n targets that tells k of them itself: three accesses to tell one (the line looked at and taken, the pending word), the
+ * generation, each target's words. */
+static struct target_counts initiator(u64 n, u64 told, u64 icr)
+{
+    return (struct target_counts){.icr = icr, .lines = 1 + 3 * told + n, .turns = told + n, .sent = told};
+}
+
+/* ---- what it is ---- */
+
+static bool is_due(struct test *t, const char *what, bool last)
+{
+    bool all = true;
+    CPUMASK_FOREACH (c, &cpus_online) {
+        const struct target_counts *f = &found[c], *d = &due[c];
+        bool same = f->icr == d->icr && f->lines == d->lines && f->turns == d->turns && f->sent == d->sent;
+        all &= same;
+        if (last)
+            CHECK(t, same,
+                  "%s: CPU %u: %llu ICR writes, not %llu; %llu lines, not %llu; %llu turns, not %llu; %llu "
+                  "messages, not %llu",
+                  what, c, (unsigned long long)f->icr, (unsigned long long)d->icr,
+                  (unsigned long long)f->lines, (unsigned long long)d->lines, (unsigned long long)f->turns,
+                  (unsigned long long)d->turns, (unsigned long long)f->sent, (unsigned long long)d->sent);
+    }
+    return all;
+}
+
+/* All are told by the initiator; `ring_turns`: those of the loop that rings. */
+static void check_flat(struct test *t, struct space *s, enum msg_delivery how, u64 icr, u64 ring_turns)
+{
+    u64 targets = cpu_online_count() - 1;
     cpu_t self = cpu_self();
-    CHECK(t, space_map_fresh(s, RESIDENTS_FREE_VA, 1, PT_WRITE, FRAME_OWNER_TEST) == ERR_OK, "no page");
-    if (!icr || !sent || !saved)
-        return e;
-    for (cpu_t c = 0; c < cpu_count(); c++)
-        icr_before[c] = counter_value(icr, c);
-    u64 lines = counter_sum(sent), lines_here = counter_value(sent, self), rings = counter_sum(saved);
-    CHECK(t, space_unmap(s, RESIDENTS_FREE_VA, RESIDENTS_FREE_VA + PAGE_SIZE) == ERR_OK, "unmap");
-    e.lines = counter_sum(sent) - lines;
-    e.lines_here = counter_value(sent, self) - lines_here;
-    e.saved = counter_sum(saved) - rings;
-    for (cpu_t c = 0; c < cpu_count(); c++) {
-        u64 wrote = counter_value(icr, c) - icr_before[c];
-        e.icr += wrote;
-        e.icr_most = MAX(e.icr_most, wrote);
-    }
-    e.icr_here = counter_value(icr, self) - icr_before[self];
-    return e;
+    msg_delivery_set(how);
+    CPUMASK_FOREACH (c, &cpus_online)
+        due[c] = leaf();
+    due[self] = initiator(targets, targets, icr);
+    due[self].turns += ring_turns;
+    for (u32 i = 1; i <= TRIES; i++)
+        if (!CHECK(t, targets_shoot(s, RESIDENTS_FREE_VA, found), "no page") ||
+            is_due(t, msg_delivery_name(), i == TRIES))
+            break;
 }
 
-/* One in which no ring was saved. */
-static struct effort shoot(struct test *t, struct space *s)
+/* Levels of a tree in which each CPU tells the first of at most `fanout` equal runs: the longest run less its first is the next one. */
+static u32 levels(u64 n, u32 fanout)
 {
-    struct effort e = {0};
-    for (u32 i = 0; i < TRIES; i++) {
-        e = shoot_once(t, s);
-        if (!e.saved)
-            break;
+    u32 depth = 0;
+    for (; n; n = (n + fanout - 1) / fanout - 1)
+        depth++;
+    return depth;
+}
+
+static bool tree_is_due(struct test *t, const cpumask_t *targets, u32 fanout, u32 *depth, bool last)
+{
+    u64 n = cpumask_count(targets), most = 0, sent = 0;
+    cpu_t self = cpu_self();
+    char what[24];
+    *depth = targets_depth(targets, found, below);
+    CPUMASK_FOREACH (c, &cpus_online) {
+        due[c] = leaf();
+        due[c].icr = due[c].sent = found[c].sent; /* each message finds an empty inbox */
+        due[c].lines += 3 * found[c].sent;
+        /* Looks at its part, deals out what is below it: looks twice at each of these. */
+        due[c].turns += 1 + below[c] + 2 * below[c] + found[c].sent;
+        sent += found[c].sent;
+        most = MAX(most, found[c].sent);
     }
-    return e;
+    due[self] = initiator(n, found[self].sent, found[self].sent);
+    due[self].turns += 2 * n;
+    format(what, sizeof(what), "tree of fan-out %u", fanout);
+    bool one_package = topology_of(0).package == topology_of(cpu_count() - 1).package,
+         fits = n <= 128ull * fanout; /* a message carries 128 CPUs: more are split further */
+    bool shape = *depth && sent == n && (!fits || most <= fanout) &&
+                 (!one_package || !fits || *depth == levels(n, fanout));
+    if (last)
+        CHECK(t, shape, "%s: %llu messages for %llu targets, at most %llu by one CPU, %u levels, not %u",
+              what, (unsigned long long)sent, (unsigned long long)n, (unsigned long long)most, *depth,
+              levels(n, fanout));
+    return is_due(t, what, last) && shape;
+}
+
+static u32 check_tree(struct test *t, struct space *s, u32 fanout)
+{
+    cpumask_t targets;
+    u32 before = shootdown_fanout, depth = 0;
+    cpumask_clear(&targets);
+    cpumask_snapshot(&targets, &cpus_online);
+    cpumask_unset(&targets, cpu_self());
+    shootdown_fanout = fanout;
+    for (u32 i = 1; i <= TRIES; i++)
+        if (!CHECK(t, targets_shoot(s, RESIDENTS_FREE_VA, found), "no page") ||
+            tree_is_due(t, &targets, fanout, &depth, i == TRIES))
+            break;
+    shootdown_fanout = before;
+    return depth;
 }
 
 /* Runs of targets, in the order of their numbers, that share an x2APIC cluster. */
@@ -77,55 +143,41 @@ static u32 count_clusters(void)
     return clusters;
 }
 
-static void check_flat(struct test *t, struct space *s, enum msg_delivery how, u64 icr)
+static void check_all(struct test *t, struct space *s)
 {
     u64 targets = cpu_online_count() - 1;
-    msg_delivery_set(how);
-    struct effort e = shoot(t, s);
-    CHECK(t, e.icr == icr && e.icr_here == icr,
-          "%s, %llu targets: %llu ICR writes, %llu of them here, not %llu", msg_delivery_name(),
-          (unsigned long long)targets, (unsigned long long)e.icr, (unsigned long long)e.icr_here,
-          (unsigned long long)icr);
-    CHECK(t, e.lines == targets && e.lines_here == targets, "%s, %llu targets: %llu lines filled",
-          msg_delivery_name(), (unsigned long long)targets, (unsigned long long)e.lines);
+    check_flat(t, s, MSG_DELIVERY_UNICAST, targets, targets);
+    if (apic_is_x2apic)
+        check_flat(t, s, MSG_DELIVERY_CLUSTER, count_clusters(), targets);
+    if (targets > 1)
+        check_flat(t, s, MSG_DELIVERY_SHORTHAND, 1, 0);
+    err_t e = shootdown_policy_set("tree");
+    CHECK(t, e == ERR_OK, "tree: %s", err_name(e));
+    msg_delivery_set(MSG_DELIVERY_UNICAST);
+    u32 of_2 = check_tree(t, s, 2), of_4 = check_tree(t, s, 4), of_16 = check_tree(t, s, 16);
+    test_note(t, "%llu targets, %u clusters; levels of a tree of fan-out 2: %u, 4: %u, 16: %u",
+              (unsigned long long)targets, count_clusters(), of_2, of_4, of_16);
 }
 
 static void shootdown_effort_is_linear(struct test *t)
 {
     const struct shootdown_policy *before;
     enum msg_delivery delivery = msg_delivery_get();
-    u64 targets = cpu_online_count() - 1;
     struct residents r;
-    if (!targets) {
+    if (cpu_online_count() < 2) {
         test_skip(t, "needs 2 CPUs");
         return;
     }
     if (!policy_use(t, "concurrent", &before))
         return;
     if (residents_enter(t, &r)) {
-        check_flat(t, r.space, MSG_DELIVERY_UNICAST, targets);
-        if (apic_is_x2apic)
-            check_flat(t, r.space, MSG_DELIVERY_CLUSTER, count_clusters());
-        err_t e = shootdown_policy_set("tree");
-        CHECK(t, e == ERR_OK, "tree: %s", err_name(e));
-        msg_delivery_set(MSG_DELIVERY_UNICAST);
-        struct effort tree = shoot(t, r.space);
-        CHECK(t, tree.lines == targets && tree.icr == targets, "a tree to %llu: %llu lines, %llu ICR writes",
-              (unsigned long long)targets, (unsigned long long)tree.lines, (unsigned long long)tree.icr);
-        /* A set wider than a message carries is split further. */
-        u64 most = MAX(shootdown_fanout, (targets + 127) / 128 + 1);
-        CHECK(t, tree.icr_here <= most && tree.lines_here <= most && tree.icr_most <= most,
-              "a tree of fan-out %u: %llu ICR writes here, at most %llu on a CPU", shootdown_fanout,
-              (unsigned long long)tree.icr_here, (unsigned long long)tree.icr_most);
-        test_note(
-            t,
-            "%llu targets: unicast %llu ICR writes, clusters %u, tree %llu here and at most %llu on any CPU",
-            (unsigned long long)targets, (unsigned long long)targets, count_clusters(),
-            (unsigned long long)tree.icr_here, (unsigned long long)tree.icr_most);
+        targets_count_begin();
+        check_all(t, r.space);
+        targets_count_end();
     }
     msg_delivery_set(delivery);
     residents_leave(t, &r);
     policy_restore(t, before);
 }
 TEST(shootdown_effort_is_linear,
-     "ICR writes and lines: one for each target, one for each cluster, at most the fan-out in a tree");
+     "ICR writes, lines and turns on each CPU: by targets, by clusters, and by fan-out and depth in a tree");

@@ -3,7 +3,8 @@
 import json
 
 # What tells one distribution from another; all else in a `bench` record was measured.
-KEY = ("bench", "policy", "served_by", "delivery", "flush", "opt", "cpus", "pages", "op", "responders", "metric", "unit", "cost")
+KEY = ("bench", "policy", "served_by", "delivery", "flush", "opt", "cpus", "pages", "op", "responders", "initiator",
+       "fanout", "metric", "unit", "cost")
 
 
 class Run:
@@ -54,7 +55,7 @@ def key_text(record):
     if record.get("pages"):
         parts.append(f"{record['pages']} pages")
     parts.append(f"{record['cpus']} CPUs")
-    parts += [f"{n}={record[n]}" for n in ("delivery", "flush", "opt", "responders", "cost")
+    parts += [f"{n}={record[n]}" for n in ("delivery", "flush", "opt", "responders", "initiator", "fanout", "cost")
               if record.get(n) not in (None, "auto", "kernel", "none")]
     return " ".join(parts)
 
