@@ -59,16 +59,19 @@ void targets_count_end(void)
 static void read_counters(struct target_counts counts[MAX_CPUS])
 {
     const struct counter *icr = counter_find("icr_writes"), *lines = counter_find("cache_lines"),
-                         *turns = counter_find("cpu_turns"), *sent = counter_find("msg_sent");
-    ASSERT(icr && lines && turns && sent, "the counters of effort exist");
+                         *turns = counter_find("cpu_turns"), *sent = counter_find("msg_sent"),
+                         *watched = counter_find("shootdown_watched");
+    ASSERT(icr && lines && turns && sent && watched, "the counters of effort exist");
     for (cpu_t c = 0; c < cpu_count(); c++)
-        counts[c] = (struct target_counts){counter_value(icr, c), counter_value(lines, c),
-                                           counter_value(turns, c), counter_value(sent, c)};
+        counts[c] =
+            (struct target_counts){counter_value(icr, c), counter_value(lines, c), counter_value(turns, c),
+                                   counter_value(sent, c), counter_value(watched, c)};
 }
 
 static struct target_counts less(struct target_counts a, struct target_counts b)
 {
-    return (struct target_counts){a.icr - b.icr, a.lines - b.lines, a.turns - b.turns, a.sent - b.sent};
+    return (struct target_counts){a.icr - b.icr, a.lines - b.lines, a.turns - b.turns, a.sent - b.sent,
+                                  a.watched - b.watched};
 }
 
 /* Settling twice costs twice the same: what it costs is known, and taken off. */
@@ -87,6 +90,11 @@ bool targets_shoot(struct space *s, vaddr_t va, struct target_counts counts[MAX_
     read_counters(twice);
     for (cpu_t c = 0; c < cpu_count(); c++)
         counts[c] = less(less(once[c], before[c]), less(twice[c], once[c]));
+    /* Not what the host makes of it. */
+    for (cpu_t c = 0; c < cpu_count(); c++) {
+        counts[c].lines -= counts[c].watched;
+        counts[c].turns -= counts[c].watched;
+    }
     return true;
 }
 

@@ -10,6 +10,7 @@ struct target_counts {
     u64 lines; /* cache lines fetched from other CPUs, or taken from them (lib/cost.h) */
     u64 turns; /* of loops over CPUs */
     u64 sent;  /* messages */
+    u64 watched; /* waits for a target that took so long that its message was looked at too: a line and a turn each */
 };
 
 /* Around targets_shoot: the sites count. THREAD. */

@@ -14,6 +14,7 @@ COUNTER(shootdowns, "changes that some CPU had to forget");
 COUNTER(shootdown_routed, "shootdowns that took a stronger path than the policy in force");
 COUNTER(shootdown_late_words, "CPUs whose word was not there yet when the initiator first looked");
 COUNTER(pte_changes, "page-table entries changed, while time stamps were patched in");
+COUNTER(shootdown_watched, "of these, words that took so long that the message was waited for too");
 COUNTER(shootdown_conflicts, "operations that waited for an earlier change in flight in their range");
 
 PERCPU(struct tlb_times, shootdown_times);
@@ -152,6 +153,7 @@ static bool reached_now(const void *arg)
 COLD void ticket_wait_watched(const struct space *s, cpu_t c, tlb_gen_t gen, enum tlb_level level)
 {
     const struct tlb_cpu *p = &s->cpu[c];
+    counter_inc(shootdown_watched);
     if (msg_wait(c) != ERR_OK)
         panic("a shootdown was never answered by CPU %u (APIC id %u): its memory can neither be reused nor "
               "kept",

@@ -225,7 +225,7 @@ err_t msg_wait(cpu_t to)
     const struct msg_slot *s = msg_slot_to(to);
     if (unlikely(!spin_for(&s->acked, slot_posted(s), TURNS_PER_LOOK)))
         return wait_for_line(to);
-    cost_line(); /* the receiver acknowledged in it */
+    cost_lines_turns(1, 1); /* the receiver acknowledged in it */
     return ERR_OK;
 }
 
