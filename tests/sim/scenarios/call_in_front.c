@@ -2,13 +2,17 @@
 
 static struct space *s;
 
-/* A call that copies to user memory, like any handler that was queued before the shootdown. */
+/* A call that copies to user memory, like any handler that was queued before the shootdown; it opens a user-access section for it, as all
+ * kernel code does (kernel/uaccess.c), so that what was promised until the return to ring 3 is done first. */
 static void copy_to_user(struct msg_in *in)
 {
     (void)in;
     if (this_cpu(tlb_loaded) == s) {
+        bool was_closed = shootdown_user_open();
         sim_touch(s, SIM_VA, SIM_WRITE, "a call in front");
         sim_touch(s, SIM_VA, SIM_READ, "a call in front");
+        if (was_closed)
+            shootdown_user_close();
     }
 }
 MSG_KIND(sim_copy_to_user, copy_to_user);
