@@ -17,7 +17,7 @@
 #define POLICY_PARTS  16u  /* ... but in a short storm for such a part of it */
 #define PARK_EVERY_MS 100u
 #define PROGRESS_MS   5000u
-#define MORE_MS       3000u  /* for kinds that have not happened yet; scaled by wait_scale */
+#define MORE_MS       6000u  /* for kinds that have not happened yet; scaled by wait_scale */
 #define END_MS        10000u /* for everybody to end, scaled */
 #define TURN_US       1000u
 
