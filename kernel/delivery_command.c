@@ -2,6 +2,7 @@
 #include "apic/apic.h"
 #include "kernel/cmdline.h"
 #include "kernel/command.h"
+#include "kernel/idle.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "smp/message.h"
@@ -14,6 +15,7 @@ static const struct {
     {"shorthand", "one for all but self, where these are the targets; else one by one"},
     {"cluster", "x2APIC: one for each cluster of up to 16 CPUs; xAPIC: one by one"},
     {"nmi", "shootdowns by NMI, where the policy allows it (counter shootdown_by_nmi); messages as by auto"},
+    {"mwait", "idle CPUs that watch their inbox (idle=mwait or poll): by the store alone; others by cluster"},
 };
 
 static void cmd_delivery(int argc, char **argv)
@@ -25,7 +27,8 @@ static void cmd_delivery(int argc, char **argv)
     for (u32 i = 0; i < ARRAY_SIZE(modes); i++)
         print("%c %-10s  %s\n", strcmp(msg_delivery_name(), modes[i].name) == 0 ? '*' : ' ', modes[i].name,
               modes[i].what);
-    print("* is in force; local APIC: %s.\n", apic_is_x2apic ? "x2APIC" : "xAPIC");
+    print("* is in force; local APIC: %s; idle CPUs: %s.\n", apic_is_x2apic ? "x2APIC" : "xAPIC",
+          idle_name());
 }
 
 static void words(void (*offer)(void *arg, const char *word), void *arg)

@@ -1,10 +1,12 @@
-#include "kernel/idle.h"
+#include "kernel/idle_internal.h"
 
 #include "kernel/park.h"
 #include "kernel/thread_internal.h"
 #include "kernel/timer.h"
+#include "kernel/trap.h"
 #include "lib/context.h"
 #include "mm/space.h"
+#include "smp/message.h"
 
 /* Short enough that the 16-byte FIFO of a serial port, filled at 115200 baud in 1.4 ms, never overflows. */
 #define TICK_US 1000u
@@ -29,12 +31,66 @@ void idle_for_a_tick(void)
     timer_cancel();
 }
 
+/* ---- the ways to wait ---- */
+
+/* Lets interrupts in. STI holds them back for one instruction, so CLI must not be the next. */
+static void let_interrupts_in(void)
+{
+    irq_enable();
+    cpu_pause();
+    irq_disable();
+}
+
+/* Under delivery=mwait the pending word is marked meanwhile, so that who posts does not ring (smp/inbox_watch.c). */
+static bool watch(void)
+{
+    return msg_delivery_get() == MSG_DELIVERY_MWAIT && idle_is_told_by_store() && inbox_watch_begin();
+}
+
+static void end_watch(void)
+{
+    if (inbox_watch_end())
+        trap_message_by_store();
+}
+
+/* A store to the word between the caller's look and MONITOR is seen by our own look; one after it ends MWAIT. So is an interrupt,
+ * though masked: it is taken behind. Where masked ones do not end MWAIT, STI stands before it as before HLT. */
+static void wait_by_mwait(void)
+{
+    bool watched = watch();
+    cpu_monitor(inbox_watch_line());
+    if (!idle_breaks_on_masked) {
+        if (inbox_watch_is_quiet())
+            irq_enable_and_mwait();
+    } else if (watched ? !inbox_watch_has_come() : inbox_watch_is_quiet()) {
+        cpu_mwait(MWAIT_BREAK_ON_MASKED);
+    }
+    if (watched)
+        end_watch();
+    let_interrupts_in();
+}
+
+/* Between two times that interrupts are let in; some microseconds on hardware. */
+#define POLL_TURNS 64u
+
+static void wait_by_poll(void)
+{
+    if (watch()) {
+        for (u32 turns = POLL_TURNS; turns && !inbox_watch_has_come(); turns--)
+            cpu_pause();
+        end_watch();
+    }
+    let_interrupts_in();
+}
+
 void idle_wait(void)
 {
     park_idle();
     if (unlikely(!timer_is_usable()) && thread_poll_sleepers()) {
         irq_enable();
         cpu_pause();
+    } else if (unlikely(idle_in_force != IDLE_HALT)) {
+        idle_in_force == IDLE_MWAIT ? wait_by_mwait() : wait_by_poll();
     } else {
         /* Interrupts have been off since the caller looked for work: what rings now is pending, and ends the halt at once. */
         irq_enable_and_halt();

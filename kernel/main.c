@@ -11,6 +11,7 @@
 #include "kernel/fault_inject.h"
 #include "kernel/features.h"
 #include "kernel/firmware.h"
+#include "kernel/idle.h"
 #include "kernel/ioapic.h"
 #include "kernel/machine.h"
 #include "kernel/page_fault.h"
@@ -88,11 +89,13 @@ NORETURN void kmain(const struct boot_info *boot)
     cpus_prepare(&acpi); /* per-CPU memory, own APIC, messages */
     clock_init_apic_timer();
     timer_init();
+    idle_init(); /* how CPUs wait that have nothing to run */
     irq_enable();
     thread_init();       /* this becomes a thread; there are threads from here on */
     cpus_start(boot);    /* all the others, in parallel */
     cpu_facts_compare(); /* are they alike? */
     worker_init();       /* a kernel thread on each, for tests and benchmarks */
+    idle_init_others();  /* can a store wake them? */
     tsc_sync_measure();  /* are the clocks of two CPUs comparable? */
     oracle_init();       /* can a stale translation be seen here? */
     machine_print(oracle_summary());

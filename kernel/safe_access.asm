@@ -5,7 +5,7 @@
 ; exception handler (kernel/exception.c) sets RAX to the vector and goes on there, which for most is a RET: RAX is the
 ; result.
 
-global safe_read_u64, safe_write_u64, safe_call, safe_rdmsr, safe_wrmsr
+global safe_read_u64, safe_write_u64, safe_call, safe_rdmsr, safe_wrmsr, safe_mwait
 
 %include "kernel/entry.inc"     ; MAY_FAULT
 
@@ -31,6 +31,17 @@ safe_write_u64:
 .fault:
     ret
 MAY_FAULT safe_write_u64.access, safe_write_u64.fault
+
+; int safe_mwait(u32 extensions)
+safe_mwait:
+    mov ecx, edi
+    xor eax, eax
+.access:
+    mwait
+    xor eax, eax
+.fault:
+    ret
+MAY_FAULT safe_mwait.access, safe_mwait.fault
 
 ; int safe_rdmsr(u32 msr, u64 *out)
 safe_rdmsr:

@@ -106,6 +106,12 @@ int safe_call(u64 (*fn)(void),
               u64 *out); /* calls code that may not be there: an instruction-fetch #PF returns 14 */
 int safe_rdmsr(u32 msr, u64 *out);
 int safe_wrmsr(u32 msr, u64 v);
+int safe_mwait(
+    u32 extensions); /* without a MONITOR before it, so that it does not sleep (SDM volume 2, MWAIT) */
+
+/* What the message interrupt does, for an idle CPU that has seen in its inbox that a message is there. IRQ-OFF; need not return: the
+ * drain may find that the CPU has something else to go on with. */
+void trap_message_by_store(void);
 
 /* Interrupts that the raw vector has counted on this CPU (benchmark floor): one INC in a stub of its own. */
 DECLARE_PERCPU(u64, trap_raw_count);

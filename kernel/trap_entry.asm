@@ -35,7 +35,7 @@ MSR_X2APIC_EOI equ 0x80b        ; as in apic/apic.h
 APIC_REG_EOI   equ 0x0b0
 VECTOR_DEBUG   equ 1
 
-global trap_stubs, trap_entry_message, trap_entry_raw, trap_user_enter, trap_user_start
+global trap_stubs, trap_entry_message, trap_message_by_store, trap_entry_raw, trap_user_enter, trap_user_start
 global trap_interrupt_return, trap_exception_return, trap_paranoid_return, trap_message_return
 global trap_message_user_return, trap_user_leave
 global trap_message_pti_enter, trap_pti_leave, trap_pti_left
@@ -132,6 +132,7 @@ trap_entry_message:
     PATCH_SITE PATCH_TIMES, trap_message_stamp_entry
 trap_message_stamped:
     PATCH_CALL PATCH_COST_ENTRY, cost_spend_entry
+trap_message_entered_kernel:
     CLAC_SITE
     PUSH_CALLER_SAVED
     inc dword [irq_depth]
@@ -184,6 +185,23 @@ trap_message_user_work:
 trap_message_stamp_entry:
     STAMP_ENTRY
     jmp trap_message_stamped
+
+; void trap_message_by_store(void): the same for an idle CPU that has seen its message, interrupts off. There was no interrupt, so none is
+; charged; the frame is the one that it would have pushed, with the return address as RIP. msg_drain's EOI ends nothing then.
+trap_message_by_store:
+    pop rdx
+    mov rax, rsp
+    and rsp, -16
+    push SEL_KERNEL_DATA
+    push rax
+    pushfq
+    push SEL_KERNEL_CODE
+    push rdx
+    PATCH_SITE PATCH_TIMES, trap_message_by_store_stamp
+    jmp trap_message_entered_kernel
+trap_message_by_store_stamp:
+    STAMP_ENTRY
+    jmp trap_message_entered_kernel
 trap_message_stamp_exit:
     STAMP_EXIT
     jmp trap_message_leave

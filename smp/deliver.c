@@ -125,7 +125,7 @@ void msg_delivery_set(enum msg_delivery d)
     delivery = d;
     bool as_auto = d == MSG_DELIVERY_AUTO || d == MSG_DELIVERY_NMI;
     bool allowed = as_auto || d == MSG_DELIVERY_SHORTHAND;
-    clusters_allowed = as_auto || d == MSG_DELIVERY_CLUSTER;
+    clusters_allowed = as_auto || d == MSG_DELIVERY_CLUSTER || d == MSG_DELIVERY_MWAIT;
     cpumask_clear(&shorthand_set);
     if (allowed && msg_cpus >= 3) /* with one receiver there is nothing to save */
         for (cpu_t c = 0; c < msg_cpus; c++)
@@ -143,7 +143,7 @@ enum msg_delivery msg_delivery_get(void)
     return delivery;
 }
 
-static const char *const names[] = {"auto", "unicast", "shorthand", "cluster", "nmi"};
+static const char *const names[] = {"auto", "unicast", "shorthand", "cluster", "nmi", "mwait"};
 const char *msg_delivery_name(void)
 {
     return names[delivery];
@@ -156,8 +156,8 @@ static const char *set_delivery(const char *value)
             msg_delivery_set((enum msg_delivery)i);
             return NULL;
         }
-    return "auto, unicast, shorthand, cluster or nmi";
+    return "auto, unicast, shorthand, cluster, nmi or mwait";
 }
 PARAM(delivery, "delivery",
-      "delivery=auto|unicast|shorthand|cluster|nmi: how messages to many CPUs are rung, and shootdowns",
+      "delivery=auto|unicast|shorthand|cluster|nmi|mwait: how messages to many CPUs are rung, and shootdowns",
       set_delivery);

@@ -127,6 +127,8 @@ enum msg_delivery {
     MSG_DELIVERY_SHORTHAND, /* one for all but self, if the set is all other CPUs and there are at least 2 */
     MSG_DELIVERY_CLUSTER,   /* one for each x2APIC cluster of up to 16 CPUs */
     MSG_DELIVERY_NMI, /* messages as by auto; shootdowns whose policy allows it go by NMI (mm/by_nmi.c) */
+    /* idle CPUs that watch their inbox are told by the store alone; others as by cluster */
+    MSG_DELIVERY_MWAIT,
 };
 /* Called by msg_delivery_set, when it is done. THREAD, or the boot CPU before the others run. */
 struct delivery_hook {
@@ -142,6 +144,22 @@ const char *msg_delivery_name(void); /* for records: "auto", "unicast", ... */
  * smp_start_all. memory: msg_memory_size() bytes, page aligned, mapped on all CPUs, kept for ever. */
 size_t msg_memory_size(void);
 void msg_init(void *memory);
+
+/* ---- an idle CPU that watches its inbox (smp/inbox_watch.c): who posts to it finds its pending word marked, and does not ring ---- */
+
+/* Is the machine one on which that can be done: at most 63 CPUs? */
+bool inbox_watch_is_possible(void);
+/* Marks the running CPU's pending word. False: an interrupt is on its way already, and nothing was done. IRQ-OFF; interrupts stay off
+ * until inbox_watch_end, or who posts is not heard. */
+bool inbox_watch_begin(void) MUST_CHECK;
+/* Has anything come since? */
+bool inbox_watch_has_come(void);
+/* Takes the mark away: from here on who posts rings. True: something has come, for which nobody has rung, and which is to be drained
+ * now (trap_message_by_store). */
+bool inbox_watch_end(void) MUST_CHECK;
+/* The line to MONITOR, and whether nothing is pending in it; also without the mark. */
+const void *inbox_watch_line(void);
+bool inbox_watch_is_quiet(void);
 
 /* Entry points of the receiving side, called by kernel/: the message vector (interrupts off; sends the EOI), and the
  * NMI handler, which returns false if no message was there, so that the NMI was something else's. */

@@ -2,6 +2,7 @@
  * with "->" into a NASM %define, so no offset is ever written by hand. (.ascii, because clang reads its own assembly.)
  *
  *   struct ap_params.page  ->  AP_PARAMS_PAGE,  its size  ->  AP_PARAMS_SIZE */
+#include "kernel/gdt.h"
 #include "kernel/thread_internal.h"
 #include "kernel/trap.h"
 #include "lib/ap_params.h"
@@ -78,6 +79,9 @@ void asm_offsets(void)
 
     DEFINE(TRAP_SYSCALL, TRAP_SYSCALL);
     DEFINE(TRAP_ENTRY_STACK_SIZE, TRAP_ENTRY_STACK_SIZE);
+
+    DEFINE(SEL_KERNEL_CODE, SEL_KERNEL_CODE);
+    DEFINE(SEL_KERNEL_DATA, SEL_KERNEL_DATA);
 
     DEFINE(PATCH_TIMES, PATCH_TIMES);
     DEFINE(PATCH_PTI, PATCH_PTI);

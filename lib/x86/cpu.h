@@ -53,8 +53,8 @@ static ALWAYS_INLINE u64 rdtsc_ordered(void)
 #include "lib/x86/host.h"
 #else
 
-#define RFLAGS_IF 0x200ull
-#define RFLAGS_AC 0x40000ull
+#define RFLAGS_IF             0x200ull
+#define RFLAGS_AC             0x40000ull
 
 static ALWAYS_INLINE u64 rflags_read(void)
 {
@@ -95,6 +95,23 @@ static ALWAYS_INLINE void irq_restore(bool was_on)
 static ALWAYS_INLINE void irq_enable_and_halt(void)
 {
     __asm__ volatile("sti; hlt" ::: "memory");
+}
+
+/* MONITOR arms the address; MWAIT then sleeps until somebody stores to it, or an interrupt comes: a masked one too with
+ * MWAIT_BREAK_ON_MASKED (CPUID.05H:ECX[1]). It may also return at once. SDM volume 2, MONITOR and MWAIT; volume 3A, section 9.10. */
+#define MWAIT_BREAK_ON_MASKED 1u
+static ALWAYS_INLINE void cpu_monitor(const void *line)
+{
+    __asm__ volatile("monitor" ::"a"(line), "c"(0), "d"(0) : "memory");
+}
+static ALWAYS_INLINE void cpu_mwait(u32 extensions)
+{
+    __asm__ volatile("mwait" ::"a"(0), "c"(extensions) : "memory"); /* hint 0: C1 */
+}
+/* As irq_enable_and_halt. */
+static ALWAYS_INLINE void irq_enable_and_mwait(void)
+{
+    __asm__ volatile("sti; mwait" ::"a"(0), "c"(0) : "memory");
 }
 
 static inline u64 rdmsr(u32 msr)
