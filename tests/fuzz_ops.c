@@ -185,7 +185,7 @@ static void op_move(struct actor *a, u32 first, u32 n)
     expect(a, known || is_out(a, e), "region_move", first, (u64)e, ERR_OK);
 }
 
-static void op_harvest(struct actor *a, u32 first, u32 n)
+static void harvest(struct actor *a, u32 first, u32 n)
 {
     u8 age[PAGES];
     err_t e = region_harvest(a->m->space, va_of(a, first), va_of(a, first + n), age);
@@ -195,6 +195,16 @@ static void op_harvest(struct actor *a, u32 first, u32 n)
         expect(a, !p->dirty || (age[i] & REGION_PAGE_DIRTY), "region_harvest: written, not dirty", first + i,
                age[i], REGION_PAGE_DIRTY);
         p->dirty = false;
+    }
+}
+
+/* Whoever still has the page as dirty sets no bit at the next write. */
+static void op_harvest(struct actor *a, u32 first, u32 n)
+{
+    harvest(a, first, n);
+    for (u32 i = 0; i < 2; i++) {
+        use(a, first, true);
+        harvest(a, first, 1);
     }
 }
 
