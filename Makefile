@@ -24,9 +24,13 @@ CLANG   := $(findstring clang,$(CC))
 B := build$(if $(CLANG),/$(notdir $(CC)))$(if $(filter 1,$(DEBUG)),/debug)
 
 # ---- flags ----
+# What only the debug build checks as it runs: undefined behaviour (kernel/ubsan.c; not null pointers, because per-CPU variables begin at
+# address 0 of GS), and the frames of functions with arrays (kernel/canary.c).
+CHECKS := $(if $(filter 1,$(DEBUG)),-fsanitize=undefined -fno-sanitize=null -fstack-protector-strong \
+	-mstack-protector-guard=global,-fno-stack-protector)
 # Freestanding, no red zone (interrupts use the stack), no vector registers (nothing saves them), at -2 GiB.
 CFLAGS := -std=gnu17 -ffreestanding -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-pic \
-	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-omit-frame-pointer \
+	-fno-asynchronous-unwind-tables -fcf-protection=none -fno-omit-frame-pointer $(CHECKS) \
 	-O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror \
 	-ffile-prefix-map=$(CURDIR)/= -I. -isystem $(B)/include \
 	$(if $(CLANG),-target x86_64-unknown-none) $(if $(filter 1,$(DEBUG)),-DVOLLEY_DEBUG)

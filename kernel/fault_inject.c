@@ -6,6 +6,7 @@
 #include "kernel/fault_alloc.h"
 #include "kernel/fault_cpus.h"
 #include "kernel/fault_dead.h"
+#include "kernel/fault_debug.h"
 #include "kernel/fault_ipi.h"
 #include "kernel/idle.h"
 #include "kernel/panic.h"
@@ -179,12 +180,23 @@ static const struct fault faults[] = {
     {"alloc", "the Nth allocation is refused (fault=alloc:N)", fault_alloc, A_NUMBER},
     {"wait-irq-off", "a call that is waited for with interrupts off", call_with_interrupts_off, NOTHING},
     {"unmap-irq-off", "a shootdown with interrupts off", unmap_with_interrupts_off, NOTHING},
+#ifdef VOLLEY_DEBUG
+    {"ubsan", "a signed overflow", fault_ubsan, NOTHING},
+    {"canary", "an array that is overrun", fault_canary, NOTHING},
+    {"lock-order", "two locks in both orders", fault_lock_order, NOTHING},
+    {"poison", "a write to a freed frame", fault_poison, NOTHING},
+#endif
 };
 
+#ifdef VOLLEY_DEBUG
+#define ALLOWED_DEBUG ", ubsan, canary, lock-order, poison"
+#else
+#define ALLOWED_DEBUG "; with make DEBUG=1 also ubsan, canary, lock-order, poison"
+#endif
 #define ALLOWED                                                                                              \
     "panic, panic-in-panic, stack, ud, ipi:CPU (1 to 511), nmi, hold:MS, stall:MS, nmi-storm:N, "            \
     "drop-ipi:N, double-ipi:N, delay-ipi:N, drop-word, dies, dies-in-nmi, alloc:N (1 to 10000), "            \
-    "wait-irq-off, unmap-irq-off"
+    "wait-irq-off, unmap-irq-off" ALLOWED_DEBUG
 
 static const char *set_fault(const char *value)
 {

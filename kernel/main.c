@@ -2,6 +2,7 @@
 #include "bench/bench.h"
 #include "dev/screen.h"
 #include "kernel/acpi_read.h"
+#include "kernel/canary.h"
 #include "kernel/clock.h"
 #include "kernel/cmdline.h"
 #include "kernel/console.h"
@@ -64,6 +65,7 @@ static NORETURN void run(void)
 
 NORETURN void kmain(const struct boot_info *boot)
 {
+    canary_init();
     console_init(); /* text from here on */
     trap_init();    /* faults are reported from here on */
     log_notes(boot);

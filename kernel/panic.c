@@ -6,6 +6,7 @@
 #include "kernel/panic.h"
 
 #include "kernel/console.h"
+#include "kernel/lock_order.h"
 #include "kernel/power.h"
 #include "kernel/registers.h"
 #include "kernel/stop.h"
@@ -50,6 +51,7 @@ static void enter(const char *what, u64 rip, u64 rbp)
         stop_here(rip, rbp);
     switch (depth++) {
     case 0:
+        lock_order_stop();
         return;
     case 1:
         log_panic_mode();

@@ -11,6 +11,7 @@
 #include "lib/assert.h"
 #include "lib/features.h"
 #include "lib/percpu.h"
+#include "lib/spinlock.h"
 #include "lib/x86/cpu.h"
 
 #ifndef VOLLEY_HOST
@@ -64,5 +65,9 @@ static ALWAYS_INLINE bool context_flags_allow_waiting(void)
 /* A CPU that waits for another must be able to answer that other one: two that shoot at each other with interrupts off
  * would wait for ever. And a wait may be long: between STAC and CLAC, SMAP would be off all that time. */
 #define ASSERT_MAY_WAIT()                                                                                    \
-    ASSERT(context_flags_allow_waiting() && !context_is_irq() && !context_is_nmi(),                          \
-           "only a thread with interrupts on, and no open user-access section, may wait for another CPU")
+    do {                                                                                                     \
+        ASSERT(                                                                                              \
+            context_flags_allow_waiting() && !context_is_irq() && !context_is_nmi(),                         \
+            "only a thread with interrupts on, and no open user-access section, may wait for another CPU");  \
+        DEBUG_ASSERT(lock_order_may_wait(), "who holds a lock does not wait for another CPU");               \
+    } while (0)

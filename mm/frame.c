@@ -6,6 +6,7 @@
 #include "lib/string.h"
 #include "mm/fail.h"
 #include "mm/frame_internal.h"
+#include "mm/frame_poison.h"
 #include "mm/layout.h"
 
 struct frame **frame_sections;
@@ -39,9 +40,10 @@ static err_t hand_out(u32 n, enum frame_owner owner, paddr_t *out)
     if (n == FRAME_NONE)
         return ERR_NOMEM;
     struct frame *f = frame_at(n);
+    *out = frame_address(n);
+    frame_poison_check(*out, f->order);
     f->generation++;
     f->owner = (u16)owner;
-    *out = frame_address(n);
     return ERR_OK;
 }
 
@@ -121,6 +123,7 @@ void frame_free_known(struct frame *f, paddr_t p)
         bad_free(p, "it is still mapped", f);
 
     u32 n = frame_number(p);
+    frame_poison(p, f->order);
     if (likely(f->order == FRAME_4K)) {
         frame_cache_give(n);
         return;

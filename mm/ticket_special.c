@@ -22,7 +22,7 @@ void ticket_take_turn(struct tlb_ticket *t)
 {
     if (t->asked->waits_in_ipi && !t->has_turn) {
         preempt_disable();
-        spin_lock(&turn);
+        spin_lock_to_wait(&turn);
         t->has_turn = true;
     }
 }
