@@ -1,6 +1,7 @@
 #include "bench/effort.h"
 
 #include "bench/bench.h"
+#include "kernel/remote_flush.h"
 #include "lib/counter.h"
 #include "lib/features.h"
 #include "lib/log.h"
@@ -80,6 +81,9 @@ void bench_conditions(void)
     if (turbo && intel && features.family == 6)
         turbo = !(rdmsr(MSR_MISC_ENABLE) & MISC_ENABLE_TURBO_OFF);
     bool c_states = features.mwait && cpuid(0, 0).eax >= 5 && (cpuid(5, 0).edx & CPUID_5_EDX_C_STATES);
+    char flush_by_hardware[96];
+    struct remote_flush flush = remote_flush_here();
+    remote_flush_text(&flush, flush_by_hardware, sizeof(flush_by_hardware));
     struct json j;
     json_begin(&j, "conditions");
     add_known(&j, "turbo", hardware, turbo);
@@ -87,6 +91,7 @@ void bench_conditions(void)
     json_u64(&j, "smt_siblings", siblings());
     add_known(&j, "smi_counted", hardware, has_smi_count());
     json_u64(&j, "overhead", bench_overhead());
+    json_str(&j, "flush_by_hardware", flush_by_hardware);
     json_end(&j);
     if (!hardware)
         return;
