@@ -41,6 +41,7 @@ global trap_message_user_return, trap_user_leave
 global trap_message_pti_enter, trap_pti_leave, trap_pti_left
 global trap_entry_message_ring3, trap_message_user_leave ; places where a test wants NMIs (tests/nmi_entry.c)
 extern exception_handle, trap_interrupt, nmi_handle, double_fault_handle, machine_check_handle, debug_in_kernel
+extern shootdown_user_closed
 extern msg_drain, user_return_work, thread_resumed, thread_awaited, syscall_dispatch_return
 extern trap_raw_count, trap_message_entered, trap_message_ticks, apic_is_x2apic, apic_mmio, trap_entry_stack
 extern trap_paranoid_cr3
@@ -317,6 +318,7 @@ trap_return_user:
     cmp dword [percpu(PERCPU_USER_WORK)], 0
     jne trap_user_work
 trap_user_worked:
+    mov byte [gs:shootdown_user_closed], 1 ; nothing is left undone, and ring 3's next entry touches no user memory unasked
     POP_FRAME
     PATCH_SITE PATCH_PTI, trap_pti_leave
 trap_user_leave:
