@@ -78,6 +78,17 @@ static bool add_interruptions(const struct shootdown_cell *c, struct samples *s)
     return true;
 }
 
+/* A policy that defers gives memory back after the operation has returned: at a tick, or when the last target has flushed. */
+static bool wait_released(const struct shootdown_cell *c)
+{
+    const u64 *released = &this_cpu_ptr(shootdown_times)->t[TLB_T_RELEASED];
+    struct wait w = WAIT("a deferred release", wait_ms(STAMP_LIMIT_MS));
+    while (shootdown_policy_defers(c->served_by) && !atomic_load_relaxed(released))
+        if (!wait_spin(&w))
+            return false;
+    return true;
+}
+
 static void measure_phases(struct bench_run *b, struct shootdown_cell *c)
 {
     struct samples *s[ARRAY_SIZE(phases)], *responder = samples_get(SAMPLES_RESPONDER);
@@ -92,11 +103,12 @@ static void measure_phases(struct bench_run *b, struct shootdown_cell *c)
         shootdown_round_cache(c);
         clear_interruptions(c);
         worked = shootdown_round_operate(c, &ticks);
+        answered = !worked || wait_released(c);
         const struct tlb_times *t = this_cpu_ptr(shootdown_times);
         for (u32 i = 0; i < ARRAY_SIZE(phases); i++)
             samples_add(s[i], bench_elapsed(t->t[phases[i].from], t->t[phases[i].to]));
         shootdown_round_restore(c);
-        answered = !worked || add_interruptions(c, responder);
+        answered = answered && (!worked || add_interruptions(c, responder));
     }
     must_work(patch_set(PATCH_TIMES, false), "patching time stamps out");
 

@@ -3,7 +3,9 @@
 #include "lib/assert.h"
 #include "lib/context.h"
 #include "lib/counter.h"
+#include "lib/patch.h"
 #include "lib/wait.h"
+#include "lib/x86/cpu.h"
 #include "mm/respond.h"
 #include "mm/ticket_internal.h"
 #include "smp/cpus.h"
@@ -74,8 +76,11 @@ static void try_release(struct place *p, const struct space *s, bool try)
     /* Ours: nobody else reads or writes the ticket until the state changes again. */
     bool released = (!s || p->ticket.request.space == s) && ticket_is_ready(&p->ticket) &&
                     ticket_release_deferred(&p->ticket, try);
-    if (released)
+    if (released) {
+        if (patch_enabled(PATCH_TIMES))
+            atomic_store_relaxed(&per_cpu(shootdown_times, p->owner).t[TLB_T_RELEASED], rdtsc_ordered());
         atomic_fetch_sub(&per_cpu(deferred_places, p->owner).deferred, 1);
+    }
     /* orders: our use of the ticket before the state; pairs with: mm/deferred.c:deferred_take (acquire), or the exchange
      * above; else: its next user could write while we read. */
     atomic_store_release(&p->state, released ? PLACE_FREE : PLACE_DEFERRED);
