@@ -29,24 +29,17 @@ static struct {
     } CACHE_ALIGNED cpu[MAX_CPUS];
 } work;
 
-static void load(struct space *s)
-{
-    preempt_disable();
-    space_load(s);
-    preempt_enable();
-}
-
 static void work_loop(void *arg)
 {
     (void)arg;
     u64 *turns = &work.cpu[cpu_self()].turns;
-    load(work.space);
+    bench_load(work.space);
     while (!bench_should_stop()) {
         (void)*(volatile u64 *)(BASE + (*turns % WORK_PAGES) * PAGE_SIZE);
         atomic_store_relaxed(turns, *turns + 1);
         cpu_pause();
     }
-    load(NULL);
+    bench_load(NULL);
 }
 
 static u64 all_turns(u32 *workers)
@@ -73,10 +66,7 @@ static struct window run_window(bool shoot, u32 *workers, bool *worked)
     u64 start = rdtsc(), limit = tsc_from_us(WINDOW_US);
     while (rdtsc() - start < limit) {
         if (shoot) {
-            *worked = *worked && space_map_fresh(work.space, va, 1, PT_WRITE, FRAME_OWNER_USER) == ERR_OK;
-            (void)*(volatile u64 *)va;
-            *worked = *worked && space_unmap(work.space, va, va + PAGE_SIZE) == ERR_OK &&
-                      !space_query(work.space, va).present;
+            *worked = *worked && bench_map_and_unmap(work.space, va);
             w.shootdowns++;
         }
         cpu_pause();
@@ -101,7 +91,7 @@ static void measure(struct bench_run *b, const struct shootdown_policy *p)
         bench_release();
         return;
     }
-    load(work.space);
+    bench_load(work.space);
     (void)run_window(true, &workers, &worked); /* warm-up */
     u64 taken = counter_sum(irqs), written = counter_sum(icr);
     cell_begin(&clock);
@@ -118,7 +108,7 @@ static void measure(struct bench_run *b, const struct shootdown_policy *p)
     taken = counter_sum(irqs) - taken;
     written = counter_sum(icr) - written;
     bench_counts_cell_end(shootdowns);
-    load(NULL);
+    bench_load(NULL);
     bench_release();
     if (!worked || !shootdowns) {
         bench_refuse(b, "interference under %s: an unmap had no effect", p->name);
@@ -141,8 +131,6 @@ static void measure(struct bench_run *b, const struct shootdown_policy *p)
 
 static void run(struct bench_run *b)
 {
-    struct bench_policies policies = bench_policies();
-    const struct shootdown_policy *before = shootdown_policy();
     if (cpu_online_count() < 2) {
         print("  needs 2 CPUs, there is 1: nothing to measure\n");
         return;
@@ -150,12 +138,7 @@ static void run(struct bench_run *b)
     if (space_create(&work.space) != ERR_OK ||
         space_map_fresh(work.space, BASE, WORK_PAGES, PT_WRITE, FRAME_OWNER_USER) != ERR_OK)
         panic("interference: no memory for a space");
-    bench_table_head("ticks a shootdown");
-    for (u32 i = 0; i < policies.count && !bench_out_of_time(); i++)
-        if (shootdown_policy_set(policies.policy[i]->name) == ERR_OK)
-            measure(b, policies.policy[i]);
-    if (shootdown_policy_set(before->name) != ERR_OK)
-        panic("interference: the policy before cannot be set again");
+    bench_each_policy(b, "ticks a shootdown", measure);
     space_destroy(work.space);
 }
 BENCH_ON_REQUEST(interference, "work that a busy CPU loses to each shootdown", run);

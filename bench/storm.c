@@ -34,22 +34,10 @@ static struct {
     } CACHE_ALIGNED cpu[MAX_CPUS];
 } storm;
 
-static void load(struct space *s)
-{
-    preempt_disable();
-    space_load(s);
-    preempt_enable();
-}
-
 static void one_turn(void)
 {
     vaddr_t va = STORM_BASE + cpu_self() * PAGE_SIZE;
-    bool ok = space_map_fresh(storm.space, va, 1, PT_WRITE, FRAME_OWNER_USER) == ERR_OK;
-    if (ok) {
-        *(volatile u64 *)va = va; /* cached here; the others may have walked it only by speculation */
-        ok = space_unmap(storm.space, va, va + PAGE_SIZE) == ERR_OK && !space_query(storm.space, va).present;
-    }
-    if (ok)
+    if (bench_map_and_unmap(storm.space, va))
         atomic_store_relaxed(&storm.cpu[cpu_self()].done, storm.cpu[cpu_self()].done + 1);
     else
         atomic_fetch_add(&storm.wrong, 1);
@@ -58,12 +46,12 @@ static void one_turn(void)
 static void storm_loop(void *arg)
 {
     (void)arg;
-    load(storm.space);
+    bench_load(storm.space);
     while (!bench_should_stop()) {
         one_turn();
         cpu_pause();
     }
-    load(NULL);
+    bench_load(NULL);
 }
 
 static u64 done_by(cpu_t c)
@@ -140,14 +128,14 @@ static void measure(struct bench_run *b, const struct shootdown_policy *p)
         bench_release();
         return;
     }
-    load(storm.space);
+    bench_load(storm.space);
     const struct counter *shootdowns = counter_find("shootdowns");
     ASSERT(shootdowns, "the counter of shootdowns exists");
     cell_begin(&clock);
     u64 done = counter_sum(shootdowns);
     for (u32 i = 0; i < (bench_counting() ? 1 : WARMUP + WINDOWS); i++)
         window(throughput, fairness, i < WARMUP);
-    load(NULL);
+    bench_load(NULL);
     bench_release();
     bench_counts_cell_end(counter_sum(shootdowns) - done);
     if (storm.wrong)
@@ -163,8 +151,6 @@ static void measure(struct bench_run *b, const struct shootdown_policy *p)
 
 static void run(struct bench_run *b)
 {
-    struct bench_policies policies = bench_policies();
-    const struct shootdown_policy *before = shootdown_policy();
     if (cpu_online_count() < 2) {
         print("  needs 2 CPUs, there is 1: nothing to measure\n");
         return;
@@ -172,13 +158,7 @@ static void run(struct bench_run *b)
     if (space_create(&storm.space) != ERR_OK ||
         space_map_fresh(storm.space, STORM_BASE + 511 * PAGE_SIZE, 1, PT_WRITE, FRAME_OWNER_USER) != ERR_OK)
         panic("storm: no memory for a space"); /* the page keeps the table, so that plain unmaps stay plain */
-    bench_table_head("all at once");
-    for (u32 i = 0; i < policies.count && !bench_out_of_time(); i++) {
-        if (shootdown_policy_set(policies.policy[i]->name) == ERR_OK)
-            measure(b, policies.policy[i]);
-    }
-    if (shootdown_policy_set(before->name) != ERR_OK)
-        panic("storm: the policy before cannot be set again");
+    bench_each_policy(b, "all at once", measure);
     space_destroy(storm.space);
 }
 BENCH_ON_REQUEST(storm, "all CPUs initiate at once: throughput and fairness", run);
