@@ -9,6 +9,7 @@ from report import TOP
 
 KEPT = os.path.join(TOP, "build", "mutants.jsonl")
 PAGE = os.path.join(TOP, "docs", "mutants.md")
+RANDOM = 5000  # schedules at random that are tried for each seed
 
 HEAD = """# Bugs on purpose
 
@@ -95,19 +96,19 @@ def write(mutants, report):
     sim = {n: kept[n, "sim"] for n in mutants if (n, "sim") in kept and "sim" in mutants[n]}
     kernel = {n: kept[n, "kernel"] for n in mutants if (n, "kernel") in kept and "kernel" in mutants[n]}
     equivalent = {n: m for n, m in mutants.items() if "equivalent" in m}
-    missing = [n for n, m in mutants.items() for on, got in (("sim", sim), ("kernel", kernel)) if on in m and n not in got]
+    missing = [f"{n} ({where})" for n, m in mutants.items() for on, got, where in (("sim", sim, "simulated"), ("kernel", kernel, "booted"))
+               if on in m and n not in got]
     commits = sorted({r["commit"] for r in list(sim.values()) + list(kernel.values())})
     dead = set(sim) | set(kernel)
-    alive = f"Alive, or not tried: {', '.join(sorted(set(missing)))}." if missing else "None is alive."
+    alive = f"No result, so alive or not tried: {', '.join(missing)}." if missing else "None is alive."
     page = HEAD.format(commit=" to ".join(commits), dead=len(dead), all=len(mutants) - len(equivalent), sim=len(sim), kernel=len(kernel),
                        both=len(set(sim) & set(kernel)), equivalent=len(equivalent), alive=alive)
     if sim:
         randoms = [r["random"] for r in sim.values() if r["random"] is not None]
-        limit = 20000
-        page += SIM.format(random=limit, searched=statistics.median_high(r["schedules"] for r in sim.values()),
+        page += SIM.format(random=RANDOM, searched=statistics.median_high(r["schedules"] for r in sim.values()),
                            median=statistics.median_high(randoms) if randoms else "-")
         for n, r in sim.items():
-            at_random = "-" if r["random"] is None or r["random"] > limit else r["random"]
+            at_random = "-" if r["random"] is None or r["random"] > RANDOM else r["random"]
             page += row(f"`{n}`", room(mutants[n]), what(mutants[n]), f"`{r['by']}`", r["schedules"], at_random)
     if kernel:
         page += KERNEL + "".join(row(f"`{n}`", room(mutants[n]), what(mutants[n]), r["by"], f"{r['seconds']:.0f} s") for n, r in kernel.items())
@@ -116,6 +117,6 @@ def write(mutants, report):
     page += NOT_SIM + "".join(row(f"`{n}`", m["not_sim"]) for n, m in mutants.items() if "not_sim" in m)
     with open(PAGE, "w", encoding="utf-8") as f:
         f.write(page)
-    for n in sorted(set(missing)):
+    for n in missing:
         report.add("FAIL", f"mutant {n}", "has no result for docs/mutants.md: it is alive, or was not tried")
     report.say(f"docs/mutants.md: {len(dead)} of {len(mutants) - len(equivalent)} bugs noticed")
