@@ -55,6 +55,12 @@ NOT_SIM = """
 |---|---|
 """
 
+UNTRIED = """
+## Not tried at this commit
+
+{names}.
+"""
+
 
 def commit():
     said = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=TOP, capture_output=True, text=True, check=False)
@@ -100,7 +106,8 @@ def write(mutants, report):
                if on in m and n not in got]
     commits = sorted({r["commit"] for r in list(sim.values()) + list(kernel.values())})
     dead = set(sim) | set(kernel)
-    alive = f"No result, so alive or not tried: {', '.join(missing)}." if missing else "None is alive."
+    alone = [n for n, m in mutants.items() if n not in dead and "equivalent" not in m]
+    alive = f"Without a result, so alive or not tried: {', '.join(alone)}." if alone else "None is alive."
     page = HEAD.format(commit=" to ".join(commits), dead=len(dead), all=len(mutants) - len(equivalent), sim=len(sim), kernel=len(kernel),
                        both=len(set(sim) & set(kernel)), equivalent=len(equivalent), alive=alive)
     if sim:
@@ -115,6 +122,8 @@ def write(mutants, report):
     if equivalent:
         page += EQUIVALENT + "".join(row(f"`{n}`", room(m), what(m), m["equivalent"]) for n, m in equivalent.items())
     page += NOT_SIM + "".join(row(f"`{n}`", m["not_sim"]) for n, m in mutants.items() if "not_sim" in m)
+    if missing:
+        page += UNTRIED.format(names=", ".join(missing))
     with open(PAGE, "w", encoding="utf-8") as f:
         f.write(page)
     for n in missing:
