@@ -149,8 +149,10 @@ static void check_all(struct test *t, struct space *s)
     check_flat(t, s, MSG_DELIVERY_UNICAST, targets, targets);
     if (apic_is_x2apic)
         check_flat(t, s, MSG_DELIVERY_CLUSTER, count_clusters(), targets);
+    /* A CPU that was started and did not arrive keeps the shorthand from being used. */
+    bool all = cpu_online_count() == cpu_count();
     if (targets > 1)
-        check_flat(t, s, MSG_DELIVERY_SHORTHAND, 1, 0);
+        check_flat(t, s, MSG_DELIVERY_SHORTHAND, all ? 1 : targets, all ? 0 : targets);
     err_t e = shootdown_policy_set("tree");
     CHECK(t, e == ERR_OK, "tree: %s", err_name(e));
     msg_delivery_set(MSG_DELIVERY_UNICAST);
