@@ -14,6 +14,7 @@
  * left over. Hedron makes the hardware fault on the way out instead. */
 #include "lib/assert.h"
 #include "lib/cost.h"
+#include "lib/stop_point.h"
 #include "mm/respond.h"
 
 COUNTER(shootdown_promised, "flushes put off until the return to ring 3");
@@ -56,9 +57,11 @@ static void promise_received(struct msg_in *in)
         return;
     }
     promise();
+    STOP_POINT(STOP_PENDING);
     msg_ack(in);
     cost_line(); /* our words, which the initiator looks at */
     tlb_publish_entered(s, gen);
+    STOP_POINT(STOP_ACKED);
 }
 MSG_KIND(tlb_promise, promise_received);
 
