@@ -42,6 +42,10 @@ USER_CFLAGS := -std=gnu17 -ffreestanding -fno-pic -fno-stack-protector -fno-asyn
 NASMFLAGS := -f elf64 -g -F dwarf --reproducible -Werror -I$(B)/
 LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --orphan-handling=error --build-id=none
 
+# Where nobody waits for the code: text, records, firmware tables, codes for the screen. Optimised for size; the kernel's image has a limit.
+SMALL := lib/format lib/json lib/deflate% dev/keymap dev/qr% kernel/acpi% kernel/cpu_% kernel/machine% kernel/fault_% kernel/export% \
+	kernel/elf% kernel/features kernel/line_edit kernel/profile_report kernel/smbios%
+
 SOURCES := $(sort $(wildcard $(ROOMS:%=%/*.c) $(ROOMS:%=%/*.asm)))
 OBJECTS := $(SOURCES:%=$(B)/%.o)
 KERNEL  := $(B)/volley.elf
@@ -156,7 +160,7 @@ say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-4s %s\n'
 $(B)/%.c.o: %.c $(B)/flags $(B)/include/stb/stb_sprintf.h
 	$(call say,CC)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CFLAGS) $(if $(filter $(SMALL),$*),-Os) -MMD -MP -c $< -o $@
 
 # All includes, as there are few: what NASM 2.16 says about dependencies leaves them out.
 $(B)/%.asm.o: %.asm $(wildcard $(ROOMS:%=%/*.inc)) $(B)/flags $(B)/asm-offsets.inc
@@ -206,7 +210,7 @@ $(B)/asm-offsets.inc: tools/asm-offsets.c tools/asm-offsets $(B)/flags
 	$(Q)tools/asm-offsets <$(B)/asm-offsets.s >$@
 
 # Changes only when a tool, a flag or the list of sources does; then everything is built again.
-FLAGS_NOW = $(CC) $(CFLAGS) | $(USER_CFLAGS) | $(NASM) $(NASMFLAGS) | $(LD) $(LDFLAGS) | $(SOURCES) | $(PROGRAMS) $(USER_LIB)
+FLAGS_NOW = $(CC) $(CFLAGS) | $(USER_CFLAGS) | $(NASM) $(NASMFLAGS) | $(LD) $(LDFLAGS) | $(SMALL) | $(SOURCES) | $(PROGRAMS) $(USER_LIB)
 $(B)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' >$@
