@@ -1,4 +1,4 @@
-; What the patched sites of lib/x86/fence.h call in place of LFENCE and WRMSR, when interrupt commands are to go wrong.
+; What the patched sites of lib/x86/fence.h call in place of WRMSR, when interrupt commands are to go wrong.
 ;
 ; Enters: in any context, as WRMSR would be: ECX the ICR's MSR, EDX the destination, EAX the command.
 ; Leaves: all registers but the flags kept.

@@ -13,8 +13,8 @@ const char *patch_key_name(enum patch_key key)
 bool patch_encode(u64 site, u64 target, bool on, u64 record, u8 out[PATCH_SIZE])
 {
     static const u8 nop[PATCH_SIZE] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
-    static const u8 lfence_wrmsr[PATCH_SIZE] = {0x0f, 0xae, 0xe8, 0x0f, 0x30};
-    const u8 *off = record & PATCH_SITE_WRMSR ? lfence_wrmsr : nop;
+    static const u8 wrmsr[PATCH_SIZE] = {0x2e, 0x2e, 0x2e, 0x0f, 0x30}; /* lib/x86/fence.h */
+    const u8 *off = record & PATCH_SITE_WRMSR ? wrmsr : nop;
     u8 opcode = record & (PATCH_SITE_CALL | PATCH_SITE_WRMSR) ? 0xe8 : 0xe9;
     s64 distance = (s64)(target - (site + PATCH_SIZE));
     if (distance != (s32)distance)

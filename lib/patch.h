@@ -36,7 +36,7 @@ const char *patch_key_name(enum patch_key key);
 
 /* In a site's record, beside the key: it is called, not jumped to. */
 #define PATCH_SITE_CALL 0x100u
-/* The same, and off it is no NOP but LFENCE and WRMSR, 5 bytes too, which the called function stands in for: lib/x86/fence.h. */
+/* The same, and off it is no NOP but WRMSR with prefixes, 5 bytes too, which the called function stands in for: lib/x86/fence.h. */
 #define PATCH_SITE_WRMSR       0x200u
 #define PATCH_SITE_KEY(record) ((enum patch_key)((record)&0xff))
 

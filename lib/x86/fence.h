@@ -34,8 +34,9 @@ static ALWAYS_INLINE void fence_before_x2apic_icr(void)
 #endif
 }
 
-/* The fence, and the WRMSR to the ICR. Where PATCH_ICR is switched on, apic_fault_entry (apic/icr_fault.asm) is called in place of LFENCE
- * and WRMSR, with their registers. */
+/* The fence, and the WRMSR to the ICR. Where PATCH_ICR is switched on, apic_fault_entry (apic/icr_fault.asm) is called in place of the
+ * WRMSR, with its registers. Three prefixes that mean nothing in 64-bit mode make it as long as the call: a site is one instruction,
+ * so that nobody who is interrupted there can come back into the middle of the call. */
 static ALWAYS_INLINE void fence_and_write_x2apic_icr(u32 msr, u64 command)
 {
 #ifdef VOLLEY_HOST
@@ -43,7 +44,8 @@ static ALWAYS_INLINE void fence_and_write_x2apic_icr(u32 msr, u64 command)
     wrmsr(msr, command);
 #else
     __asm__ volatile("mfence\n"
-                     "1:\tlfence\n\t"
+                     "lfence\n"
+                     "1:\t.byte 0x2e, 0x2e, 0x2e\n\t"
                      "wrmsr\n\t"
                      ".pushsection .patch_sites, \"a\"\n\t"
                      ".quad 1b, apic_fault_entry, %c3\n\t"

@@ -50,12 +50,12 @@ HOST_TEST(patch_call)
 
 HOST_TEST(patch_instead_of_wrmsr)
 {
-    static const u8 lfence_wrmsr[PATCH_SIZE] = {0x0f, 0xae, 0xe8, 0x0f, 0x30};
+    static const u8 wrmsr[PATCH_SIZE] = {0x2e, 0x2e, 0x2e, 0x0f, 0x30};
     u8 code[PATCH_SIZE];
     HOST_CHECK(patch_encode(0x1000, 0x2345, true, PATCH_SITE_WRMSR | PATCH_ICR, code), "in reach");
     HOST_CHECK(code[0] == 0xe8 && landing(0x1000, code) == 0x2345, "on it is a call: %02x", code[0]);
     HOST_CHECK(patch_encode(0x1000, 0x2345, false, PATCH_SITE_WRMSR | PATCH_ICR, code), "in reach");
-    HOST_CHECK(memcmp(code, lfence_wrmsr, sizeof(code)) == 0, "off it is what the compiler has put there");
+    HOST_CHECK(memcmp(code, wrmsr, sizeof(code)) == 0, "off it is what the compiler has put there");
     HOST_CHECK(PATCH_SITE_KEY(PATCH_SITE_WRMSR | PATCH_ICR) == PATCH_ICR, "the key is kept apart");
 }
 
