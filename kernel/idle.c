@@ -4,6 +4,7 @@
 #include "kernel/thread_internal.h"
 #include "kernel/timer.h"
 #include "kernel/trap.h"
+#include "lib/atomic.h"
 #include "lib/context.h"
 #include "mm/space.h"
 #include "smp/message.h"
@@ -42,9 +43,9 @@ static void let_interrupts_in(void)
 }
 
 /* Under delivery=mwait the pending word is marked meanwhile, so that who posts does not ring (smp/inbox_watch.c). */
-static bool watch(void)
+static bool watch(enum idle_how how)
 {
-    return msg_delivery_get() == MSG_DELIVERY_MWAIT && idle_is_told_by_store() && inbox_watch_begin();
+    return msg_delivery_get() == MSG_DELIVERY_MWAIT && idle_how_is_told_by_store(how) && inbox_watch_begin();
 }
 
 static void end_watch(void)
@@ -57,7 +58,7 @@ static void end_watch(void)
  * though masked: it is taken behind. Where masked ones do not end MWAIT, STI stands before it as before HLT. */
 static void wait_by_mwait(void)
 {
-    bool watched = watch();
+    bool watched = watch(IDLE_MWAIT);
     cpu_monitor(inbox_watch_line());
     if (!idle_breaks_on_masked) {
         if (inbox_watch_is_quiet())
@@ -75,7 +76,7 @@ static void wait_by_mwait(void)
 
 static void wait_by_poll(void)
 {
-    if (watch()) {
+    if (watch(IDLE_POLL)) {
         for (u32 turns = POLL_TURNS; turns && !inbox_watch_has_come(); turns--)
             cpu_pause();
         end_watch();
@@ -86,11 +87,13 @@ static void wait_by_poll(void)
 void idle_wait(void)
 {
     park_idle();
+    /* Once: who marks its word must also be one whom a store wakes. */
+    enum idle_how how = atomic_load_relaxed(&idle_in_force);
     if (unlikely(!timer_is_usable()) && thread_poll_sleepers()) {
         irq_enable();
         cpu_pause();
-    } else if (unlikely(idle_in_force != IDLE_HALT)) {
-        idle_in_force == IDLE_MWAIT ? wait_by_mwait() : wait_by_poll();
+    } else if (unlikely(how != IDLE_HALT)) {
+        how == IDLE_MWAIT ? wait_by_mwait() : wait_by_poll();
     } else {
         /* Interrupts have been off since the caller looked for work: what rings now is pending, and ends the halt at once. */
         irq_enable_and_halt();

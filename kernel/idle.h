@@ -48,3 +48,5 @@ enum idle_how idle_how(void);
 const char *idle_name(void); /* of what is in force */
 /* Can a store alone wake an idle CPU of this machine, as it is set now? */
 bool idle_is_told_by_store(void);
+/* The same of a way to wait. Any context. */
+bool idle_how_is_told_by_store(enum idle_how how);

@@ -70,11 +70,15 @@ const char *idle_name(void)
     return names[idle_in_force];
 }
 
+bool idle_how_is_told_by_store(enum idle_how how)
+{
+    bool awake_enough = how == IDLE_POLL || (how == IDLE_MWAIT && idle_breaks_on_masked && store_wakes);
+    return awake_enough && inbox_watch_is_possible();
+}
+
 bool idle_is_told_by_store(void)
 {
-    bool awake_enough =
-        idle_in_force == IDLE_POLL || (idle_in_force == IDLE_MWAIT && idle_breaks_on_masked && store_wakes);
-    return awake_enough && inbox_watch_is_possible();
+    return idle_how_is_told_by_store(idle_in_force);
 }
 
 /* The extension is tried, because QEMU's TCG announces it and raises #GP. Not armed, MWAIT does not sleep; but TCG with one CPU would. */
