@@ -314,7 +314,8 @@ static ALWAYS_INLINE void wait_for_wake(struct thread *self, u32 what, const thr
         while (self->state == THREAD_BLOCKED && !this_cpu(thread_cpu.ready.first));
         this_cpu(thread_awaited.what) = 0;
         this_cpu(thread_cpu.switched) = rdtsc();
-        /* By thread_wake_irqoff, which has looked at all that run_next would. */
+        /* By thread_wake_irqoff. What run_next would look at besides finds either a blocked thread, and then it is not RUNNING here, or
+         * a running one, and sets user_work. */
         if (likely(self->state == THREAD_RUNNING)) {
             if (likely(self->space))
                 space_return(self->space);

@@ -15,6 +15,7 @@
 #include "lib/wait.h"
 #include "mm/layout.h"
 #include "mm/region.h"
+#include "mm/shootdown.h"
 
 COUNTER(user_faults, "exceptions that ended a thread of ring 3");
 COUNTER(user_faults_unreported, "of these, not printed: fault_reports= were, in that second");
@@ -128,6 +129,7 @@ static void report_registers(const struct trap_frame *f)
 /* Along the frame pointers, as far as they lead upwards through memory that is there. */
 static void report_callers(const struct program *p, vaddr_t rbp)
 {
+    (void)shootdown_user_open(); /* a flush may have been put off until ring 3 runs, which will not be */
     for (u32 i = 0; i < FRAMES_SHOWN; i++) {
         u64 frame[2]; /* the caller's RBP, the return address */
         if (!IS_ALIGNED(rbp, sizeof(u64)) || peek_user(frame, rbp, sizeof(frame)) != ERR_OK || !frame[1])

@@ -253,8 +253,10 @@ DECLARE_PERCPU(u32, tlb_pending);
 
 static ALWAYS_INLINE void shootdown_user_close(void)
 {
-    this_cpu(shootdown_user_closed) = true;
+    /* Before it is closed: from then on a promise may come in at any time. */
     DEBUG_ASSERT(this_cpu(tlb_pending) == 0, "ring 3 has run with a flush put off");
+    compiler_barrier();
+    this_cpu(shootdown_user_closed) = true;
 }
 
 /* Times of the last shootdown that this CPU initiated while PATCH_TIMES was on. */

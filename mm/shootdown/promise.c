@@ -10,8 +10,8 @@
  * finds tlb_pending raised, and must not touch user memory.
  * Bad at: the flush forgets everything of the space; whoever needs FLUSHED meanwhile has to interrupt again.
  *
- * A forgotten promise does not go unnoticed: a system call (shootdown_user_close) and the next promise assert that none is
- * left over. Hedron makes the hardware fault on the way out instead. */
+ * A forgotten promise does not go unnoticed: the next promise asserts that none is left over, and with DEBUG=1 so does each system call
+ * (shootdown_user_close). Hedron makes the hardware fault on the way out instead. */
 #include "lib/assert.h"
 #include "lib/cost.h"
 #include "lib/stop_point.h"
