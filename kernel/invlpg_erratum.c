@@ -37,11 +37,17 @@ bool invlpg_erratum_applies(const struct cpu_features *cpu, u32 microcode, u32 *
 
 #ifndef VOLLEY_HOST
 #define MSR_BIOS_SIGN_ID 0x8bu
+#define VENDOR_AUTH      0x68747541u /* of AuthenticAMD */
+#define VENDOR_HYGO      0x6f677948u /* of HygonGenuine */
 
-/* CPUID loads the revision into the MSR, if that was 0 (SDM volume 3A, section 10.11.7.1). */
+/* AMD's is in the low half, and there to be read (PATCH_LEVEL). Intel's CPUID loads the revision into the high half, if the MSR was 0
+ * (SDM volume 3A, section 10.11.7.1). */
 u32 invlpg_erratum_microcode(void)
 {
     u64 sign;
+    u32 vendor = cpuid(0, 0).ebx;
+    if (vendor == VENDOR_AUTH || vendor == VENDOR_HYGO)
+        return safe_rdmsr(MSR_BIOS_SIGN_ID, &sign) == 0 ? (u32)sign : 0;
     if (safe_wrmsr(MSR_BIOS_SIGN_ID, 0) != 0)
         return 0;
     (void)cpuid(1, 0);

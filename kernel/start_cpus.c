@@ -87,8 +87,12 @@ void cpus_prepare(const struct acpi_info *acpi)
     }
     if (acpi->wakeup_mailbox.v) {
         mailbox = kmap_phys(acpi->wakeup_mailbox, PAGE_SIZE, PT_WRITE);
-        log_info("the other CPUs are woken through firmware's mailbox at %llx",
-                 (unsigned long long)acpi->wakeup_mailbox.v);
+        if (mailbox)
+            log_info("the other CPUs are woken through firmware's mailbox at %llx",
+                     (unsigned long long)acpi->wakeup_mailbox.v);
+        else
+            log_warn("ACPI: firmware's mailbox at %llx cannot be mapped; INIT and SIPI instead",
+                     (unsigned long long)acpi->wakeup_mailbox.v);
     }
     err_t e = apic_init(features.x2apic, mmio);
     if (e != ERR_OK)

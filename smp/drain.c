@@ -68,7 +68,8 @@ static NOINLINE void run_lines(struct msg_inbox *box, enum msg_class class, u64 
 static COLD bool drain_many_words(struct msg_inbox *box, enum msg_class class)
 {
     bool any = false;
-    cost_turns(cpumask_words);
+    if (class == MSG_CLASS_FIXED) /* no site here for NMIs, which may be none of ours */
+        cost_turns(cpumask_words);
     for (u32 w = 0; w < cpumask_words; w++) {
         /* A plain look first: most words are empty, and a locked exchange takes the line for writing. A bit that comes
          * after the look came to an empty word, and its ring comes after this interrupt. */
