@@ -8,6 +8,7 @@
 #include "smp/ring.h"
 
 COUNTER(msg_rings, "ICR writes for messages and bare doorbells");
+COUNTER(msg_rings_anew, "times that CPUs which did not come to a meeting were rung once more");
 COUNTER(msg_rings_saved, "rings saved, because the receiver's pending word was not empty");
 
 static enum msg_delivery delivery;
@@ -19,6 +20,13 @@ static cpumask_t shorthand_set;
 void msg_ring(cpu_t to)
 {
     msg_ring_inline(to);
+}
+
+void smp_ring_anew(const cpumask_t *to)
+{
+    counter_inc(msg_rings_anew);
+    CPUMASK_FOREACH (c, to)
+        msg_ring(c);
 }
 
 void msg_ring_nmi(cpu_t to)

@@ -111,6 +111,13 @@ static inline err_t msg_call_mask(const cpumask_t *to, const struct msg *m) MUST
 void smp_doorbell(cpu_t to);
 /* The same for a set, with as few ICR writes as delivery= allows. Preemption off or interrupts off. */
 void smp_doorbell_mask(const cpumask_t *to);
+
+/* For who waits for CPUs while others wait inside their handlers. Whoever makes a pending word non-empty rings for all that come to it
+ * before it is taken; but he may have been interrupted before his ring, and be waiting in such a handler: then nobody rings, and each
+ * waits for the other. So who does not come for this long is rung once more, whatever his pending word says. */
+#define RING_ANEW_MS 1u
+/* Writes an interrupt command for each CPU of the set. THREAD. */
+void smp_ring_anew(const cpumask_t *to);
 struct doorbell_hook {
     /* IPI context, in each drain that a bare doorbell has rung for, between messages; a few instructions when there is
      * nothing to do. */

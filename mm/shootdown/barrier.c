@@ -24,7 +24,8 @@ static struct {
     u32 sense CACHE_ALIGNED;   /* rounds that have met */
 } barrier;
 
-static void meet(u32 round)
+/* `others`: who is rung anew if he does not come; NULL: nobody. */
+static void meet(u32 round, const cpumask_t *others)
 {
     cost_lines(2); /* the arrivals, the sense */
     /* LOCKed: each one's flush comes before its arrival; pairs with: the load of the sense below, by the way of the last. */
@@ -36,12 +37,18 @@ static void meet(u32 round)
         return;
     }
     struct wait w = WAIT("all CPUs of a shootdown to meet", wait_ms(BARRIER_LIMIT_MS));
+    struct wait anew = WAIT(w.what, wait_ms(RING_ANEW_MS));
     /* orders: leaving, and for the initiator the reuse of the record, after everyone's arrival; pairs with: the store above;
      * else: the record could change under a member's eyes. */
-    while ((s32)(atomic_load_acquire(&barrier.sense) - round) <= 0)
+    while ((s32)(atomic_load_acquire(&barrier.sense) - round) <= 0) {
         if (!wait_spin(&w))
             panic("waited over %u s for %s: %u of %u have come", BARRIER_LIMIT_MS / 1000, w.what,
                   atomic_load_relaxed(&barrier.arrived), barrier.members);
+        if (others && !wait_spin(&anew)) {
+            smp_ring_anew(others);
+            anew = (struct wait)WAIT(w.what, wait_ms(RING_ANEW_MS));
+        }
+    }
 }
 
 static void barrier_received(struct msg_in *in)
@@ -51,7 +58,7 @@ static void barrier_received(struct msg_in *in)
     cost_line(); /* the record */
     if (tlb_respond_enter(&barrier.request))
         tlb_respond_flush(&barrier.request);
-    meet(round);
+    meet(round, NULL);
 }
 MSG_KIND(tlb_barrier, barrier_received);
 
@@ -70,7 +77,7 @@ static void barrier_post(struct tlb_ticket *t)
         ASSERT(e == ERR_OK, "a CPU that has the space is online, and answers");
     }
     shootdown_flush_here(t);
-    meet(round);
+    meet(round, &t->must);
 }
 
 SHOOTDOWN_POLICY(barrier, "tell all, flush, and meet at a barrier, targets too (seL4)",

@@ -60,14 +60,20 @@ static void quiesce_received(struct msg_in *in)
 }
 MSG_KIND(tlb_quiesce, quiesce_received);
 
-static void wait_count(const u32 *word, u32 wanted, const char *what)
+/* `late`: who is rung anew if he does not come; NULL: nobody. */
+static void wait_count(const u32 *word, u32 wanted, const cpumask_t *late, const char *what)
 {
-    struct wait w = WAIT(what, wait_ms(QUIESCE_LIMIT_MS));
+    struct wait w = WAIT(what, wait_ms(QUIESCE_LIMIT_MS)), anew = WAIT(what, wait_ms(RING_ANEW_MS));
     /* orders: the targets' last accesses before our change of the tables; pairs with: the LOCKed operations of
      * mm/shootdown/quiesce.c:quiesce_received; else: one of them could still store by the old entry. */
-    while (atomic_load_acquire(word) != wanted)
+    while (atomic_load_acquire(word) != wanted) {
         if (!wait_spin(&w))
             stuck(what);
+        if (late && !wait_spin(&anew)) {
+            smp_ring_anew(late);
+            anew = (struct wait)WAIT(what, wait_ms(RING_ANEW_MS));
+        }
+    }
 }
 
 static void quiesce_prepare(struct tlb_ticket *t)
@@ -75,7 +81,7 @@ static void quiesce_prepare(struct tlb_ticket *t)
     cost_lines(
         3); /* the record, as the targets of the last round left it; taken; and when these have stopped */
     /* Nobody may still read the last round's request. */
-    wait_count(&quiesce.inside, 0, "the targets of the last quiesced change to go on");
+    wait_count(&quiesce.inside, 0, NULL, "the targets of the last quiesced change to go on");
     cpumask_clear(&quiesce.who);
     cpumask_snapshot(&quiesce.who, &t->request.space->active);
     cpumask_unset(&quiesce.who, cpu_self());
@@ -93,7 +99,7 @@ static void quiesce_prepare(struct tlb_ticket *t)
         err_t e = msg_send(c, &m); /* when its line is free */
         ASSERT(e == ERR_OK, "a CPU that has the space is online, and answers");
     }
-    wait_count(&quiesce.stopped, n, "CPUs to stop for a quiesced change");
+    wait_count(&quiesce.stopped, n, &quiesce.who, "CPUs to stop for a quiesced change");
 }
 
 static void let_go(bool cancelled)
