@@ -64,7 +64,7 @@ static const struct {
     {"promise", "the same", 0, 1},
     {"scoreboard", "the request, by plain accesses, which are not seen here", 1, 1},
     {"quiesce", "the record, likewise", 2, 1},
-    {"barrier", "the record, likewise, less looks of waiting targets at the sense", 2, 0},
+    {"barrier", "the record, likewise, less looks of waiting targets at the sense", 1, 1},
 };
 
 static bool is_charged_right(const char *policy, u32 moved, u32 charged, u32 targets)
