@@ -28,7 +28,8 @@ extern const char ring3_read_frame[], ring3_read_frame_done[];
 #define PAGES         8u
 #define RUN_LIMIT_MS  5000u
 #define FIND_LIMIT_MS 20u
-#define USER_LIMIT_MS 2000u /* for one sample of a CPU that does nothing but read in ring 3: a busy host's turns of CPUs */
+#define USER_LIMIT_MS                                                                                        \
+    2000u /* for one sample of a CPU that does nothing but read in ring 3: a busy host's turns of CPUs */
 
 static struct {
     struct ring3 ring3;
