@@ -62,6 +62,15 @@ static bool with_large_page(struct play *p)
     return space_query(p->s, BUG_VA).size == PT_2M;
 }
 
+/* A page that stays, so that no table goes with what is unmapped beside it: freed tables are a flush of everything. */
+static void with_neighbour(struct play *p, vaddr_t va)
+{
+    vaddr_t at;
+    err_t e = region_map(p->s, va, PAGE_SIZE, PT_WRITE, REGION_ZERO, PT_4K, &at);
+    CHECK(p->t, e == ERR_OK, "neighbour: %s", err_name(e));
+    touch(p, va);
+}
+
 static void begin(struct play *p, vaddr_t va, enum observe_use use)
 {
     p->x = (struct observation){.space = p->s, .va = va, .use = use, .before = OLD};
@@ -149,6 +158,7 @@ static void play(struct test *t, bug_fn fn)
 static void mremap(struct play *p)
 {
     with_pages(p, 2);
+    with_neighbour(p, OTHER_VA + PAGE_SIZE);
     begin(p, BUG_VA, OBSERVE_READ);
     paddr_t frame = frame_at_va(p, BUG_VA);
     err_t e = region_move(p->s, BUG_VA, PAGE_SIZE, OTHER_VA);
@@ -184,12 +194,34 @@ static void superpage(struct play *p)
 BUG(bug_freebsd_superpage, superpage,
     "demoted, cached, promoted, given back: the last small page's entries are gone too");
 
+/* The same where a range has both: a large page, and small ones that were one. Nobody may take the steps of the larger. */
+static void superpage_range(struct play *p)
+{
+    vaddr_t small = BUG_VA + LARGE, observed = small + 5 * PAGE_SIZE;
+    with_region(p, 2 * LARGE, PT_2M);
+    touch(p, BUG_VA);
+    touch(p, small);
+    if (space_query(p->s, BUG_VA).size != PT_2M || space_query(p->s, small).size != PT_2M)
+        return;
+    err_t e = region_protect(p->s, small, small + PAGE_SIZE, PT_READ);
+    CHECK(p->t, e == ERR_OK && space_query(p->s, observed).size == PT_4K, "demotion: %s", err_name(e));
+    e = region_protect(p->s, small, small + PAGE_SIZE, PT_WRITE); /* one region again, of both sizes */
+    CHECK(p->t, e == ERR_OK, "protect: %s", err_name(e));
+    begin(p, observed, OBSERVE_READ);
+    e = region_discard(p->s, BUG_VA, BUG_VA + 2 * LARGE);
+    CHECK(p->t, e == ERR_OK, "discard: %s", err_name(e));
+    end(p);
+}
+BUG(bug_freebsd_superpage_and_small, superpage_range,
+    "a large page, and small ones behind it, given back together: each small page's entries are gone");
+
 /* Linux unmapped huge pages without the flush (CVE-2021-4002). */
 static void hugetlb(struct play *p)
 {
     vaddr_t inside = BUG_VA + 300 * PAGE_SIZE;
     if (!with_large_page(p))
         return;
+    with_neighbour(p, OTHER_VA);
     begin(p, inside, OBSERVE_READ); /* the large entry on each CPU */
     paddr_t frame = frame_at_va(p, inside);
     err_t e = region_unmap(p->s, BUG_VA, BUG_VA + LARGE);
