@@ -8,6 +8,7 @@
 #include "lib/counter.h"
 #include "lib/log.h"
 #include "lib/param.h"
+#include "mm/opt.h"
 #include "smp/cpus.h"
 #include "smp/message.h"
 
@@ -176,7 +177,7 @@ static u64 hash_of(const struct bench_key *k, const char *metric)
     const char *const text[] = {k->bench, k->policy, k->op, k->responders, k->initiator, metric};
     for (u32 i = 0; i < ARRAY_SIZE(text); i++)
         hash = add_text(hash, text[i]);
-    hash = add_text((hash ^ k->cpus) * 0x100000001b3ull, msg_delivery_name());
+    hash = add_text(add_text((hash ^ k->cpus) * 0x100000001b3ull, msg_delivery_name()), opt_text());
     return ((hash ^ k->pages) * 0x100000001b3ull) | 1;
 }
 

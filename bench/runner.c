@@ -15,6 +15,7 @@
 #include "lib/param.h"
 #include "lib/string.h"
 #include "lib/wait.h"
+#include "mm/opt.h"
 #include "smp/message.h"
 
 static char requested[128];
@@ -81,6 +82,8 @@ static void add_key(struct json *j, const struct bench_key *k)
     if (k->served_by)
         json_str(j, "served_by", k->served_by);
     json_str(j, "delivery", msg_delivery_name());
+    if (opt_is_chosen())
+        json_str(j, "opt", opt_text());
     json_u64(j, "cpus", k->cpus);
     if (k->pages)
         json_u64(j, "pages", k->pages);

@@ -7,6 +7,7 @@
 #include "lib/stop_point.h"
 #include "lib/string.h"
 #include "mm/by_nmi.h"
+#include "mm/opt.h"
 #include "mm/respond.h"
 #include "mm/space.h"
 #include "mm/tlb_local.h"
@@ -112,12 +113,18 @@ const struct shootdown_policy *shootdown_strongest_path(void)
 }
 
 /* Shootdowns that have begun go on as what they began as. */
-static void choose_paths(void)
+static const struct shootdown_policy *path_of(const struct shootdown_policy *p)
 {
-    atomic_store_relaxed(&strongest_path, by_nmi_path(shootdown_strongest()));
-    atomic_store_relaxed(&in_force_path, by_nmi_path(shootdown_policy()));
+    const struct shootdown_policy *by_nmi = by_nmi_path(p);
+    return by_nmi != p ? by_nmi : opt_path(p);
 }
-DELIVERY_HOOK(shootdown_delivery, choose_paths);
+
+void shootdown_choose_paths(void)
+{
+    atomic_store_relaxed(&strongest_path, path_of(shootdown_strongest()));
+    atomic_store_relaxed(&in_force_path, path_of(shootdown_policy()));
+}
+DELIVERY_HOOK(shootdown_delivery, shootdown_choose_paths);
 
 bool shootdown_policy_chosen(void)
 {
@@ -153,7 +160,7 @@ err_t shootdown_policy_set(const char *name)
     ASSERT(p->special == (p->control || p->waits_in_ipi || p->at_return != p->at_release),
            "a policy says whether it goes the long way");
     atomic_store_relaxed(&in_force, p);
-    choose_paths();
+    shootdown_choose_paths();
     return ERR_OK;
 }
 

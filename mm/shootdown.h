@@ -117,6 +117,9 @@ struct shootdown_policy {
     /* The same under delivery=nmi: by shootdown_send_nmi. What it sends is served inside an NMI handler, which takes no lock, waits
      * for nobody and touches no word of an interrupt handler's. NULL: this policy's targets are never told by NMI. */
     void (*post_nmi)(struct tlb_ticket *t);
+    /* The same in the layout of lines from before their consolidation (mm/split.c), for opt= without `line`: by split_send. NULL: this
+     * policy has one layout, and one order. */
+    void (*post_split)(struct tlb_ticket *t);
     bool under_nmi; /* in the copies of mm/by_nmi.c, which are in force while delivery=nmi is */
     /* On a target, for policies that keep their own words: a bare doorbell was rung here. IPI context. */
     void (*enter)(void);

@@ -4,6 +4,7 @@
 #include "bench/targets.h"
 #include "lib/context.h"
 #include "lib/log.h"
+#include "mm/split.h"
 #include "smp/cpus.h"
 #include "smp/message.h"
 #include "smp/topology.h"
@@ -25,10 +26,10 @@ static u64 drain_turns(void)
 }
 
 /* Of a target that tells nobody, by a message: the pending word and the line taken, the line acknowledged, the generation read, its own
- * words written. */
-static struct target_counts leaf(void)
+ * words written. In the other layout (opt= without line) the request read and its state written besides. */
+static struct target_counts leaf(bool split)
 {
-    return (struct target_counts){.lines = 5, .turns = drain_turns()};
+    return (struct target_counts){.lines = split ? 7 : 5, .turns = drain_turns()};
 }
 
 /* Of an initiator of n targets that tells k of them itself: three accesses to tell one (the line looked at and taken, the pending word), the
@@ -65,9 +66,14 @@ static void check_flat(struct test *t, struct space *s, enum msg_delivery how, u
     cpu_t self = cpu_self();
     msg_delivery_set(how);
     CPUMASK_FOREACH (c, &cpus_online)
-        due[c] = leaf();
+        due[c] = leaf(split_layout);
     due[self] = initiator(targets, targets, icr);
     due[self].turns += ring_turns;
+    if (split_layout) {
+        /* Each target's state, and the request. */
+        due[self].lines += targets + 1;
+        due[self].turns += targets;
+    }
     for (u32 i = 1; i <= TRIES; i++)
         if (!CHECK(t, targets_shoot(s, RESIDENTS_FREE_VA, found), "no page") ||
             is_due(t, msg_delivery_name(), i == TRIES))
@@ -90,7 +96,7 @@ static bool tree_is_due(struct test *t, const cpumask_t *targets, u32 fanout, u3
     char what[24];
     *depth = targets_depth(targets, found, below);
     CPUMASK_FOREACH (c, &cpus_online) {
-        due[c] = leaf();
+        due[c] = leaf(false);
         due[c].icr = due[c].sent = found[c].sent; /* each message finds an empty inbox */
         due[c].lines += 3 * found[c].sent;
         /* Looks at its part, deals out what is below it: looks twice at each of these. */

@@ -12,6 +12,7 @@
 #include "lib/cost.h"
 #include "mm/deferred.h"
 #include "mm/respond.h"
+#include "mm/split.h"
 #include "mm/ticket_internal.h"
 
 COUNTER(shootdown_batches, "batches of unmaps flushed at once");
@@ -34,7 +35,7 @@ static void flush_batch(struct batch *b)
     b->count = 0;
     counter_inc(shootdown_batches);
     cost_line(); /* the generation, which the others have read */
-    shootdown_send(&b->all, TLB_FLUSHED);
+    split_send_if_chosen(&b->all, TLB_FLUSHED);
     ticket_wait_published(&b->all, b->all.request.level);
 }
 

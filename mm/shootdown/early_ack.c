@@ -11,6 +11,7 @@
  * Bad at: nothing to gain where the flush is short against the interrupt.
  * The technique is claimed by US patent 11,321,242: see docs/caveats.md. */
 #include "mm/shootdown.h"
+#include "mm/split.h"
 
 static void early_ack_post(struct tlb_ticket *t)
 {
@@ -24,6 +25,12 @@ static void early_ack_post_nmi(struct tlb_ticket *t)
     shootdown_flush_here(t);
 }
 
+static void early_ack_post_split(struct tlb_ticket *t)
+{
+    split_send(t, TLB_ENTERED);
+    shootdown_flush_here(t);
+}
+
 SHOOTDOWN_POLICY(early_ack, "as concurrent, but wait only until every target has entered its handler",
                  .at_return = TLB_ENTERED, .at_release = TLB_ENTERED, .post = early_ack_post,
-                 .post_nmi = early_ack_post_nmi);
+                 .post_nmi = early_ack_post_nmi, .post_split = early_ack_post_split);

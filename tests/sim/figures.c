@@ -4,6 +4,8 @@
 #include "tests/sim/scenario.h"
 #include "tests/sim/std.h"
 
+#include "mm/opt.h"
+
 /* ---- lines ---- */
 
 static struct space *shared;
@@ -33,9 +35,9 @@ static void all_are_done(void)
 }
 
 /* False: it could not be run. */
-static bool count_lines(const char *policy, u32 cpus, u32 *moved, u32 *charged)
+static bool count_lines(const char *policy, bool split, u32 cpus, u32 *moved, u32 *charged)
 {
-    static const struct sim_config config = {"plain", false, false, true, false, false};
+    const struct sim_config config = {"plain", false, false, true, false, false, split ? OPT_LINE : 0};
     struct sim_scenario s = {.name = "lines",
                              .cpus = cpus,
                              .setup = everybody_runs_in_it,
@@ -79,29 +81,35 @@ static bool show_lines(void)
 {
     static const u32 cpus[] = {2, 3, 4, 8};
     bool ok = true;
-    bool charges = true;
+    bool charges = true, saved = true;
     printf("lines moved by an unmap of 1 page, and lines charged (lib/cost.h); the other CPUs run in the "
            "space\n%-16s",
            "");
     for (u32 i = 0; i < ARRAY_SIZE(cpus); i++)
         printf("%6u CPUs", cpus[i]);
     printf("\n");
-    TABLE_FOREACH (policy, struct shootdown_policy, p) {
-        printf("%-16s", p->name);
-        for (u32 i = 0; i < ARRAY_SIZE(cpus); i++) {
-            u32 moved = 0, charged = 0;
-            ok &= count_lines(p->name, cpus[i], &moved, &charged);
-            /* There and back again, for each target; who defers need not tell anybody. */
-            ok &= shootdown_policy_defers(p) || moved >= 2 * (cpus[i] - 1);
-            charges &= is_charged_right(p->name, moved, charged, cpus[i] - 1);
-            printf("%6u %4u", moved, charged);
+    TABLE_FOREACH (policy, struct shootdown_policy, p)
+        for (u32 split = 0; split <= (p->post_split != NULL); split++) {
+            printf("%-16s", split ? "  without line" : p->name);
+            for (u32 i = 0; i < ARRAY_SIZE(cpus); i++) {
+                u32 moved = 0, charged = 0, together = 0, ignored, targets = cpus[i] - 1;
+                ok &= count_lines(p->name, split, cpus[i], &moved, &charged);
+                /* There and back again, for each target; who defers need not tell anybody. */
+                ok &= shootdown_policy_defers(p) || moved >= 2 * targets;
+                charges &= is_charged_right(p->name, moved, charged, targets);
+                if (split) /* the request taken and read, each state read and written */
+                    saved &= count_lines(p->name, false, cpus[i], &together, &ignored) &&
+                             moved == together + 3 * targets + 1;
+                printf("%6u %4u", moved, charged);
+            }
+            printf("\n");
         }
-        printf("\n");
-    }
     printf("%s figure lines: two at least for each target\n", ok ? "PASS" : "FAIL");
     printf("%s figure lines_charged: the sites of the cost model charge for what moves\n",
            charges ? "PASS" : "FAIL");
-    return ok && charges;
+    printf("%s figure lines_consolidated: opt= with line saves 3 for each target, and 1\n",
+           saved ? "PASS" : "FAIL");
+    return ok && charges && saved;
 }
 
 /* ---- what a PCID keeps ---- */
@@ -139,8 +147,8 @@ static bool kept(const struct sim_config *config, u32 *count)
 
 static bool show_kept(void)
 {
-    static const struct sim_config with = {"pcid", true, true, true, false, false},
-                                   without = {"plain", false, false, true, false, false};
+    static const struct sim_config with = {"pcid", true, true, true, false, false, 0},
+                                   without = {"plain", false, false, true, false, false, 0};
     u32 yes, no;
     bool ok = kept(&with, &yes) & kept(&without, &no);
     ok &= yes == PAGES && no == 0;

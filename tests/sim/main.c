@@ -3,14 +3,19 @@
 #include "tests/sim/scenario.h"
 #include "tests/sim/std.h"
 
-#include "mm/shootdown.h"
+#include "mm/opt.h"
 
 /* Those that matter most come in full; the others, and machines of more than two CPUs, with one deviation less. */
 static const struct sim_config configs[] = {
-    {"plain", false, false, false, false, false},     {"global", false, false, true, true, false},
-    {"pcid", true, false, true, true, false},         {"invpcid", true, true, true, false, false},
-    {"pcid_local", true, false, false, false, false}, /* PCIDs, but no global pages */
-    {"nmi", false, false, true, false, true},         {"nmi_invpcid", true, true, true, false, true},
+    {"plain", false, false, false, false, false, 0},
+    {"global", false, false, true, true, false, 0},
+    {"pcid", true, false, true, true, false, 0},
+    {"invpcid", true, true, true, false, false, 0},
+    {"pcid_local", true, false, false, false, false, 0}, /* PCIDs, but no global pages */
+    {"nmi", false, false, true, false, true, 0},
+    {"nmi_invpcid", true, true, true, false, true, 0},
+    {"split", false, false, true, false, false, OPT_LINE},
+    {"split_serial", true, true, true, false, false, OPT_LINE | OPT_CONCURRENT},
 };
 
 #define WORDS_MAX         8u
@@ -125,7 +130,8 @@ static bool wanted(const struct sim_scenario *s, const struct shootdown_policy *
 {
     char name[128];
     if ((p->control && !s->control) || (s->one_policy && strcmp(p->name, "early_ack")) ||
-        (s->needs_pcid && !c->pcid) || (c->nmi && (!p->post_nmi || s->one_policy)))
+        (s->needs_pcid && !c->pcid) || (c->nmi && (!p->post_nmi || s->one_policy)) ||
+        (c->opt && !p->post_split))
         return false;
     if ((options->scenario && strcmp(options->scenario, s->name)) ||
         (options->policy && strcmp(options->policy, p->name)) ||
