@@ -125,17 +125,22 @@ static void show_progress(void)
     print_silence(true);
 }
 
+/* Rounded. What starting a program has moved may be a little less than the time before: then it is nothing. */
+static u64 of_one(u64 all, u64 other, u64 operations)
+{
+    return all > other ? (all - other + operations / 2) / operations : 0;
+}
+
 void bench_counts_cell_end(u64 operations)
 {
     if (!counting)
         return;
     show_progress();
     struct sums now = sums_settled();
-    u64 lines = now.lines - at_begin.lines - left_out.lines, ptes = now.ptes - at_begin.ptes - left_out.ptes;
     cell_is_known = operations != 0;
     if (cell_is_known)
-        cell = (struct bench_counts){(lines + operations / 2) / operations,
-                                     (ptes + operations / 2) / operations};
+        cell = (struct bench_counts){of_one(now.lines - at_begin.lines, left_out.lines, operations),
+                                     of_one(now.ptes - at_begin.ptes, left_out.ptes, operations)};
 }
 
 void bench_counts_pause(void)
@@ -151,6 +156,15 @@ void bench_counts_resume(void)
     struct sums now = sums_now();
     left_out.lines += now.lines - at_pause.lines;
     left_out.ptes += now.ptes - at_pause.ptes;
+}
+
+void bench_counts_deduct(void)
+{
+    if (!counting)
+        return;
+    struct sums first = sums_settled();
+    left_out = (struct sums){first.lines - at_begin.lines, first.ptes - at_begin.ptes};
+    at_begin = sums_now();
 }
 
 /* ---- by key ---- */

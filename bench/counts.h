@@ -30,6 +30,10 @@ void bench_counts_cell_end(u64 operations);
 void bench_counts_pause(void);
 void bench_counts_resume(void);
 
+/* For a program, whose start and end cannot be left out: everything so far was a run of it with few operations. It does not count, and is taken
+ * off once more from the run that follows, which has more: the difference is what bench_counts_cell_end is told. */
+void bench_counts_deduct(void);
+
 /* Of the cell that has ended last. A record whose own metric was never counted has the counts of its cell. */
 void bench_counts_store(const struct bench_key *k);
 bool bench_counts_find(const struct bench_key *k, struct bench_counts *c);

@@ -5,29 +5,26 @@
  * turn on the first thread, page fault included. "as posted" is the series as it was sent, which by mistake waited for nobody;
  * "early_ack" is the author's corrected figure.
  *
- * Here the first thread is kernel code: unmap of the page, a touch that faults (a real exception, its return by the table of
- * instructions that may fault), a fresh page, the touch again. There is no system call and no search for what the fault means. So
- * times are not comparable, ratios to `sync` are, and are printed beside the published ones, with their distance. What else makes
- * them differ: docs/benchmarks.md. Under cost=haswell; prices are published measurements, never fitted to this table. */
+ * Here it is the same: threads of ring 3, of one process (the program `initiator`), SYS_DISCARD, a page fault, a page of zeroes. With
+ * responders=kernel the loop is one of kernel threads besides (bench/seed_kernel.c). Times are not comparable, ratios to `sync` are, and
+ * are printed beside the published ones, with their distance. What makes them differ: docs/benchmarks.md. Under cost=haswell; prices are
+ * published measurements, never fitted to this table. */
+#include "bench/seed.h"
+
 #include "apic/apic.h"
-#include "bench/bench.h"
+#include "bench/counts.h"
+#include "bench/effort.h"
+#include "bench/initiator.h"
 #include "kernel/cost.h"
-#include "kernel/trap.h"
 #include "lib/assert.h"
-#include "lib/atomic.h"
-#include "lib/context.h"
 #include "lib/counter.h"
 #include "lib/features.h"
 #include "lib/json.h"
 #include "lib/log.h"
-#include "lib/wait.h"
-#include "mm/frame.h"
-#include "mm/space.h"
+#include "lib/string.h"
 #include "smp/cpus.h"
-#include "smp/message.h"
 
-#define BASE 0x0000150000000000ull
-#define PAGE (BASE + PAGE_SIZE)
+#define TURNS (SAMPLES_WARMUP + 512u) /* in ring 3 */
 
 static const u32 threads[] = {1, 2, 4};
 #define COLUMNS ARRAY_SIZE(threads)
@@ -42,103 +39,68 @@ static const struct {
     {"unsafe_nowait", "as posted", {663, 923, 1070}},
 };
 
-static struct space *space;
 static u64 result[ARRAY_SIZE(rows)][COLUMNS]; /* p50; 0: not measured */
 
-static void load(struct space *s)
+u64 seed_record(const struct shootdown_policy *p, enum responder_kind kind, u32 cpus, struct samples *s,
+                u64 turns, u64 icr, u64 irqs)
 {
-    preempt_disable();
-    space_load(s);
-    preempt_enable();
-}
-
-/* A busy loop of the same process: it does not touch the page. */
-static void busy_loop(void *arg)
-{
-    (void)arg;
-    load(space);
-    while (!bench_should_stop()) {
-        (void)*(volatile u64 *)BASE;
-        cpu_pause();
-    }
-    load(NULL);
-}
-
-/* One turn; false if the page was not there before, or still usable afterwards. */
-static bool one_turn(u64 *ticks)
-{
-    u64 before;
-    bool cached = safe_read_u64((void *)PAGE, &before) == 0;
-    bench_jitter();
-    u64 start = rdtsc_ordered();
-    err_t unmapped = space_unmap(space, PAGE, PAGE + PAGE_SIZE);
-    bool faulted = safe_write_u64((void *)PAGE, 1) == EXC_PAGE_FAULT;
-    err_t mapped = space_map_fresh(space, PAGE, 1, PT_WRITE, FRAME_OWNER_USER);
-    bool touched = safe_write_u64((void *)PAGE, 2) == 0;
-    *ticks = bench_elapsed(start, rdtsc_ordered());
-    return cached && unmapped == ERR_OK && faulted && mapped == ERR_OK && touched;
-}
-
-static void ignore(struct msg_in *in)
-{
-    (void)in;
-}
-MSG_KIND(bench_seed_settle, ignore);
-
-/* Until what has been sent to the others has arrived: under a policy that does not wait it may still be on its way. */
-static void settle(void)
-{
-    struct msg m = {.kind = &bench_seed_settle, .flags = MSG_SYNC};
-    cpumask_t others;
-    cpumask_clear(&others);
-    cpumask_snapshot(&others, &space->active);
-    cpumask_unset(&others, cpu_self());
-    if (msg_call_mask(&others, &m) != ERR_OK)
-        panic("seed: a busy CPU does not answer");
-}
-
-/* All busy CPUs have been interrupted in each turn; under a policy that does not wait several may have become one. */
-static bool all_were_told(u64 interrupts, u64 turns, u32 cpus, bool waits)
-{
-    return interrupts >= (waits ? turns : 1) * (cpus - 1);
-}
-
-static u64 measure(struct bench_run *b, const struct shootdown_policy *p, u32 cpus)
-{
-    struct samples *s = samples_get(SAMPLES_INITIATOR);
-    const struct counter *taken = counter_find("msg_interrupts");
-    ASSERT(taken, "the counter of message interrupts exists");
-    u64 irqs = counter_sum(taken), icr = apic_icr_writes(), ticks;
-    bool worked = true;
-    struct cell_clock clock;
-    cell_begin(&clock);
-    cell_watch(&clock, s);
-    while (worked && cell_continue(&clock)) {
-        worked = one_turn(&ticks);
-        if (!cell_warming_up(&clock))
-            samples_add(s, ticks);
-    }
-    icr = apic_icr_writes() - icr;
-    settle();
-    irqs = counter_sum(taken) - irqs;
-    if (!worked || !all_were_told(irqs, clock.done, cpus, !p->control)) {
-        bench_refuse(b, "seed: %s with %u threads %s", p->name, cpus,
-                     worked ? "did not interrupt every busy CPU" : "did not take the page away");
-        return 0;
-    }
+    bool lax = kind == RESPONDER_RING3; /* SYS_DISCARD promises no more than it has to */
     struct bench_key k = {.bench = "seed",
                           .policy = p->name,
-                          .served_by = shootdown_route(p, TLB_ENTERED, false)->name,
+                          .served_by =
+                              (lax ? shootdown_route_lax : shootdown_route)(p, TLB_ENTERED, false)->name,
                           .op = "unmap",
-                          .responders = "kernel",
+                          .responders = responder_kind_name(kind),
                           .metric = "turn",
                           .cpus = cpus,
                           .pages = 1,
-                          .icr = icr * s->n / clock.done,
-                          .irqs = irqs * s->n / clock.done};
+                          .icr = icr * s->n / turns,
+                          .irqs = irqs * s->n / turns};
     bench_record(&k, s);
     return samples_percentile(s, 500);
 }
+
+/* ---- in ring 3 ---- */
+
+/* Did every busy CPU forget the page in every turn? Under a policy that waits for nobody it may have been told of several at once. */
+static bool all_have_forgotten(const struct initiator *c, const u64 *before, u64 turns)
+{
+    for (u32 i = 1; i < c->cpus; i++) {
+        cpu_t cpu = (cpu_t)c->w->thread[i].cpu;
+        if (cpu >= cpu_count() || initiator_forgotten(c, cpu) - before[cpu] < turns)
+            return false;
+    }
+    return true;
+}
+
+u64 seed_measure_ring3(struct bench_run *b, const struct shootdown_policy *p, u32 cpus)
+{
+    static u64 before[MAX_CPUS];
+    struct initiator c = {.op = WORKLOAD_RENEW, .cpus = cpus, .pages = 1, .rounds = TURNS};
+    struct samples *s = samples_get(SAMPLES_INITIATOR);
+    const struct counter *taken = counter_find("msg_interrupts");
+    ASSERT(taken, "the counter of message interrupts exists");
+    u64 p50 = 0;
+    bench_effort_begin();
+    for (cpu_t cpu = 0; cpu < cpu_count(); cpu++)
+        before[cpu] = initiator_forgotten(&c, cpu);
+    u64 irqs = counter_sum(taken), icr = apic_icr_writes();
+    const char *wrong = bench_counting() ? initiator_count(&c) : initiator_run(&c);
+    irqs = counter_sum(taken) - irqs;
+    icr = apic_icr_writes() - icr;
+    if (!wrong && !all_have_forgotten(&c, before, p->control ? 1 : TURNS - 1))
+        wrong = "did not make every busy CPU forget the page every time";
+    if (wrong) {
+        bench_refuse(b, "seed: %s with %u threads %s", p->name, cpus, wrong);
+    } else {
+        initiator_samples(&c, s);
+        p50 = seed_record(p, RESPONDER_RING3, cpus, s, TURNS, icr, irqs);
+    }
+    initiator_close(&c);
+    return p50;
+}
+
+/* ---- the table ---- */
 
 static s64 permille(u64 value, u64 base)
 {
@@ -152,7 +114,7 @@ static void print_percent(s64 n)
           (unsigned long long)((n < 0 ? -n : n) % 10));
 }
 
-static void compare(u32 row, u32 column)
+static void compare(enum responder_kind kind, u32 row, u32 column)
 {
     u64 ours = result[row][column], base = result[0][column];
     if (!ours || !base)
@@ -171,6 +133,7 @@ static void compare(u32 row, u32 column)
     json_str(&j, "policy", rows[row].policy);
     json_str(&j, "published_as", rows[row].published_as);
     json_u64(&j, "cpus", threads[column]);
+    json_str(&j, "responders", responder_kind_name(kind));
     json_str(&j, "cost", cost_model_name());
     json_str(&j, "trust", bench_trust());
     json_u64(&j, "p50", ours);
@@ -196,56 +159,52 @@ static void print_order(u32 column)
                                    : "does NOT hold: a finding");
 }
 
-static void run_column(struct bench_run *b, u32 column)
+static void run_column(struct bench_run *b, enum responder_kind kind, u32 column)
 {
     u32 cpus = threads[column];
     if (cpus > cpu_online_count()) {
         print("  %u threads left out: there are %u CPUs\n", cpus, cpu_online_count());
         return;
     }
-    err_t e = bench_occupy(cpus, busy_loop, NULL);
-    if (e == ERR_OK) {
-        load(space);
-        CPUMASK_FOREACH (c, &cpus_online) {
-            if (c == cpu_self() || c >= cpus)
-                continue;
-            struct wait w = WAIT("a busy CPU to load the space", wait_ms(1000));
-            while (!cpumask_test_relaxed(&space->active, c) && wait_spin(&w))
-                ;
-        }
-        for (u32 r = 0; r < ARRAY_SIZE(rows); r++) {
-            if (shootdown_policy_set(rows[r].policy) == ERR_OK)
-                result[r][column] = measure(b, shootdown_policy(), cpus);
-            else
-                print("  %s left out: it is broken on purpose and needs unsafe=yes\n", rows[r].published_as);
-        }
-        load(NULL);
-    } else {
-        bench_refuse(b, "seed: the busy CPUs could not be started: %s", err_name(e));
+    bool ready = kind == RESPONDER_RING3 || seed_kernel_begin(b, cpus);
+    for (u32 r = 0; r < ARRAY_SIZE(rows) && ready; r++) {
+        if (shootdown_policy_set(rows[r].policy) != ERR_OK)
+            print("  %s left out: it is broken on purpose and needs unsafe=yes\n", rows[r].published_as);
+        else if (kind == RESPONDER_RING3)
+            result[r][column] = seed_measure_ring3(b, shootdown_policy(), cpus);
+        else
+            result[r][column] = seed_measure_kernel(b, shootdown_policy(), cpus);
     }
-    bench_release();
+    if (kind != RESPONDER_RING3)
+        seed_kernel_end();
+}
+
+static void run_table(struct bench_run *b, enum responder_kind kind)
+{
+    memset(result, 0, sizeof(result));
+    for (u32 c = 0; c < COLUMNS; c++)
+        run_column(b, kind, c);
+    print("  %-20s %7s %8s   against base (threads: %s, cost model: %s)\n", "policy, as published", "threads",
+          "ticks", responder_kind_name(kind), cost_model_name());
+    for (u32 c = 0; c < COLUMNS; c++)
+        for (u32 r = 0; r < ARRAY_SIZE(rows); r++)
+            compare(kind, r, c);
+    for (u32 c = 1; c < COLUMNS; c++)
+        print_order(c);
 }
 
 static void run(struct bench_run *b)
 {
     const struct shootdown_policy *before = shootdown_policy();
-    if (space_create(&space) != ERR_OK ||
-        space_map_fresh(space, BASE, 2, PT_WRITE, FRAME_OWNER_USER) != ERR_OK)
-        panic("seed: no memory for two pages");
-    for (u32 c = 0; c < COLUMNS; c++) {
-        for (u32 r = 0; r < ARRAY_SIZE(rows); r++)
-            result[r][c] = 0;
-        run_column(b, c);
-    }
+    bool ring3 = bench_axis_has_responders(RESPONDER_RING3),
+         kernel = bench_axis_has_responders(RESPONDER_KERNEL);
+    if (ring3)
+        run_table(b, RESPONDER_RING3);
+    if (kernel)
+        run_table(b, RESPONDER_KERNEL);
+    if (!ring3 && !kernel)
+        bench_refuse(b, "seed: its busy threads are those of responders=ring3 or kernel");
     if (shootdown_policy_set(before->name) != ERR_OK)
         panic("seed: the policy before cannot be set again");
-    print("  %-20s %7s %8s   against base (cost model: %s)\n", "policy, as published", "threads", "ticks",
-          cost_model_name());
-    for (u32 c = 0; c < COLUMNS; c++)
-        for (u32 r = 0; r < ARRAY_SIZE(rows); r++)
-            compare(r, c);
-    for (u32 c = 1; c < COLUMNS; c++)
-        print_order(c);
-    space_destroy(space);
 }
 BENCH_ON_REQUEST(seed, "the table of the 2019 series: one page given back and touched again", run);

@@ -2,41 +2,26 @@
  *
  * One cell is (call, CPUs, pages, policy): a process of the program `initiator`, whose first thread times its own calls on CPU 0, one
  * thread on each other CPU keeping the range cached. The figures are those of ring 3: from before the SYSCALL to behind it, by RDTSC.
- * A call's own price is its p50 less that of the same cell on 1 CPU.
- *
- * The range lies in a page table that one more page keeps alive, so no call frees a table. */
+ * A call's own price is its p50 less that of the same cell on 1 CPU. */
 #include "apic/apic.h"
 #include "bench/bench.h"
 #include "bench/counts.h"
 #include "bench/effort.h"
+#include "bench/initiator.h"
 #include "bench/policies.h"
-#include "kernel/abi/workload.h"
-#include "kernel/process.h"
 #include "lib/assert.h"
-#include "lib/atomic.h"
 #include "lib/counter.h"
 #include "lib/log.h"
 #include "mm/shootdown.h"
 #include "smp/cpus.h"
 
-#define RANGE_VA     0x0000300000202000ull /* two pages into a page table */
-#define RUN_LIMIT_MS 60000u                /* hang detector */
 #define ROUNDS_LEAST 32u
 #define ROUNDS_PAGES 512u /* rounds times pages, where that is more */
 
-static const char *const op_names[WORKLOAD_OPS] = {[WORKLOAD_NULL] = "null",
-                                                   [WORKLOAD_DISCARD] = "discard",
-                                                   [WORKLOAD_UNMAP] = "unmap",
-                                                   [WORKLOAD_PROTECT] = "protect"};
-
-struct call_cell {
-    u32 op; /* enum workload_op */
-    u32 cpus;
-    u64 pages;  /* 0 for WORKLOAD_NULL */
-    u64 rounds; /* the warm-up included */
-    struct process *process;
-    struct workload *w;
-};
+static const char *const op_names[] = {[WORKLOAD_NULL] = "null",
+                                       [WORKLOAD_DISCARD] = "discard",
+                                       [WORKLOAD_UNMAP] = "unmap",
+                                       [WORKLOAD_PROTECT] = "protect"};
 
 static u64 sum_of(const char *name)
 {
@@ -45,105 +30,34 @@ static u64 sum_of(const char *name)
     return counter_sum(c);
 }
 
-/* Pages that each CPU has forgotten, a flush of everything counted as the whole range. */
-static u64 forgotten[MAX_CPUS];
-
-static u64 forgotten_by(const struct call_cell *c, cpu_t cpu)
-{
-    u64 whole = counter_value(counter_find("tlb_flush_space"), cpu) +
-                counter_value(counter_find("tlb_flush_all"), cpu);
-    return counter_value(counter_find("tlb_flush_pages"), cpu) + whole * c->pages;
-}
-
-static err_t start(struct call_cell *c)
-{
-    thread_handle_t h;
-    cpu_t cpu = cpu_self();
-    err_t e = ERR_OK;
-    /* The initiator last: it waits for nobody who may not come. */
-    for (u32 i = c->cpus; e == ERR_OK && i-- > 0;) {
-        for (cpu = i ? cpu + 1 : 0; i && !cpu_is_online(cpu); cpu++)
-            ;
-        e = process_start(c->process, cpu, WORKLOAD_VA + i, &h);
-    }
-    return e;
-}
-
-static err_t create(struct call_cell *c)
-{
-    void *view;
-    err_t e = process_create("initiator", &c->process);
-    if (e != ERR_OK) {
-        c->process = NULL;
-        return e;
-    }
-    e = process_share_pages(c->process, WORKLOAD_VA, ALIGN_UP(sizeof(*c->w), PAGE_SIZE) / PAGE_SIZE, &view);
-    if (e != ERR_OK)
-        return e;
-    c->w = view;
-    c->w->op = c->op;
-    c->w->start = RANGE_VA;
-    c->w->busy = WORKLOAD_VA; /* stays, whatever is done to the range */
-    c->w->pages = c->pages;
-    c->w->threads = c->cpus - 1;
-    c->w->count = c->rounds;
-    return ERR_OK;
-}
-
-/* Runs the process to its end. NULL, or what was wrong. */
-static const char *run_process(struct call_cell *c)
-{
-    s64 status = 0;
-    if (create(c) != ERR_OK)
-        return "has no process (the program initiator)";
-    err_t e = start(c);
-    if (e != ERR_OK)
-        process_kill(c->process);
-    if (process_wait(c->process, RUN_LIMIT_MS, &status) != ERR_OK) {
-        process_kill(c->process);
-        if (process_wait(c->process, RUN_LIMIT_MS, NULL) != ERR_OK)
-            panic("the initiator in ring 3 has not ended");
-        return "did not end in time";
-    }
-    if (e != ERR_OK)
-        return "has no threads";
-    if (status || c->w->verdict.failures)
-        return "failed in ring 3, as the console says";
-    return NULL;
-}
+static u64 forgotten[MAX_CPUS]; /* initiator_forgotten before the cell */
 
 /* Was every entry cached before its call, and gone after? NULL if so. */
-static const char *find_doubt(const struct call_cell *c)
+static const char *find_doubt(const struct initiator *c)
 {
-    if (c->w->samples != c->rounds)
-        return "ended before its last round";
     for (u32 i = 1; i < c->cpus && c->op != WORKLOAD_NULL; i++) {
         const struct workload_thread *t = &c->w->thread[i];
         if (t->rounds != c->rounds)
             return "had rounds in which a responder did not touch the range";
         cpu_t cpu = (cpu_t)t->cpu;
         /* The last round's flush may come behind the end. */
-        if (cpu >= cpu_count() || forgotten_by(c, cpu) - forgotten[cpu] < (c->rounds - 1) * c->pages)
+        if (cpu >= cpu_count() || initiator_forgotten(c, cpu) - forgotten[cpu] < (c->rounds - 1) * c->pages)
             return "did not make every responder flush every time";
     }
     return NULL;
 }
 
 /* Of the calls here, discards and unmaps need no more than that memory is not reused too early; protect needs its level at return. */
-static const struct shootdown_policy *served_by(const struct call_cell *c, const struct shootdown_policy *p)
+static const struct shootdown_policy *served_by(const struct initiator *c, const struct shootdown_policy *p)
 {
     return c->op == WORKLOAD_PROTECT ? shootdown_route(p, TLB_FLUSHED, false)
                                      : shootdown_route_lax(p, TLB_ENTERED, false);
 }
 
-static u64 collect(const struct call_cell *c, const struct shootdown_policy *policy, u64 icr, u64 irqs)
+static u64 collect(const struct initiator *c, const struct shootdown_policy *policy, u64 icr, u64 irqs)
 {
     struct samples *s = samples_get(SAMPLES_INITIATOR);
-    /* orders: the samples after their number; pairs with: user/initiator.c:run_round (release); else: one could be read before it
-     * was there. */
-    u64 n = MIN(atomic_load_acquire(&c->w->samples), WORKLOAD_SAMPLES);
-    for (u64 i = SAMPLES_WARMUP; i < n; i++)
-        samples_add(s, c->w->sample[i]);
+    initiator_samples(c, s);
     struct bench_key k = {.bench = "syscall",
                           .op = op_names[c->op],
                           .responders = "ring3",
@@ -161,15 +75,14 @@ static u64 collect(const struct call_cell *c, const struct shootdown_policy *pol
 }
 
 /* The median, 0 if the cell was refused. */
-static u64 measure(struct bench_run *b, struct call_cell *c, const struct shootdown_policy *policy)
+static u64 measure(struct bench_run *b, struct initiator *c, const struct shootdown_policy *policy)
 {
     c->rounds = SAMPLES_WARMUP + MAX(ROUNDS_LEAST, ROUNDS_PAGES / MAX(c->pages, 2));
-    c->process = NULL;
     bench_effort_begin();
     for (cpu_t cpu = 0; cpu < cpu_count(); cpu++)
-        forgotten[cpu] = forgotten_by(c, cpu);
+        forgotten[cpu] = initiator_forgotten(c, cpu);
     u64 icr = apic_icr_writes(), irqs = sum_of("msg_interrupts"), p50 = 0;
-    const char *wrong = run_process(c);
+    const char *wrong = initiator_run(c);
     icr = apic_icr_writes() - icr;
     irqs = sum_of("msg_interrupts") - irqs;
     if (!wrong)
@@ -179,13 +92,12 @@ static u64 measure(struct bench_run *b, struct call_cell *c, const struct shootd
                      (unsigned long long)c->pages, c->cpus, policy ? policy->name : "no policy", wrong);
     else
         p50 = collect(c, policy, icr, irqs);
-    if (c->process)
-        process_unref(c->process);
+    initiator_close(c);
     return p50;
 }
 
 /* All policies: a line of the table, printed when its records are. */
-static void row(struct bench_run *b, struct call_cell *c, const struct bench_policies *policies)
+static void row(struct bench_run *b, struct initiator *c, const struct bench_policies *policies)
 {
     const struct shootdown_policy *before = shootdown_policy();
     char line[200];
@@ -214,17 +126,17 @@ static void run(struct bench_run *b)
     const struct bench_axis *cpus = bench_axis_cpus(),
                             *pages = bench_axis_pages_chosen() ? bench_axis_pages() : &usual;
     const struct bench_policies policies = bench_policies();
-    struct call_cell null = {.op = WORKLOAD_NULL, .cpus = 1};
+    struct initiator null = {.op = WORKLOAD_NULL, .cpus = 1};
     print("\n  null system call: %llu ticks (p50)\n", (unsigned long long)measure(b, &null, NULL));
     print("\n  %-8s %4s %5s", "ticks", "CPUs", "pages");
     for (u32 i = 0; i < policies.count; i++)
         print(" %11s ", policies.policy[i]->name);
     print("  (p50)\n");
     u32 left_out = 0;
-    for (u32 op = WORKLOAD_DISCARD; op < WORKLOAD_OPS; op++)
+    for (u32 op = WORKLOAD_DISCARD; op < ARRAY_SIZE(op_names); op++)
         for (u32 j = 0; j < pages->count; j++)
             for (u32 i = 0; i < cpus->count; i++) {
-                struct call_cell c = {.op = op, .cpus = (u32)cpus->value[i], .pages = pages->value[j]};
+                struct initiator c = {.op = op, .cpus = (u32)cpus->value[i], .pages = pages->value[j]};
                 if (bench_out_of_time())
                     left_out++;
                 else

@@ -13,7 +13,7 @@
 COUNTER(shootdowns, "changes that some CPU had to forget");
 COUNTER(shootdown_routed, "shootdowns that took a stronger path than the policy in force");
 COUNTER(shootdown_late_words, "CPUs whose word was not there yet when the initiator first looked");
-COUNTER(pte_changes, "page-table entries changed, while time stamps were patched in");
+COUNTER(pte_changes, "page-table entries taken away or changed, while time stamps were patched in");
 COUNTER(shootdown_watched, "of these, words that took so long that the message was waited for too");
 COUNTER(shootdown_conflicts, "operations that waited for an earlier change in flight in their range");
 
@@ -283,7 +283,8 @@ static ALWAYS_INLINE void close(struct tlb_ticket *t, enum tlb_level need, const
 
     s->at_work = NULL;
     if (patch_enabled(PATCH_TIMES)) {
-        counter_add(pte_changes, one_page ? 1 : change ? change->leaves + change->tables : 0);
+        if (need != TLB_NONE) /* nobody has what is new, or wider, cached */
+            counter_add(pte_changes, one_page ? 1 : change ? change->leaves + change->tables : 0);
         t->times.t[TLB_T_CHANGED] = rdtsc_ordered();
     }
     STOP_POINT(STOP_CHANGED);

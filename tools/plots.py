@@ -263,15 +263,20 @@ def bars(run, styles):
     return svg(figure)
 
 
+def threads_of(seed_record):
+    """Older records are all of kernel threads."""
+    return seed_record.get("responders", "kernel")
+
+
 def seed(run, styles):
     """Time against base, here and as published."""
     cells = [r for r in run.seed if r["cpus"] > 1]
     if not cells:
         return None
-    counts = sorted({r["cpus"] for r in cells})
-    figure, panels = axes(len(counts), width=5.2, height=3.0, columns=2)
-    for ax, cpus in zip(panels, counts):
-        rows = [r for r in cells if r["cpus"] == cpus]
+    kinds = sorted({(threads_of(r), r["cpus"]) for r in cells}, key=lambda k: (k[0] != "ring3", k[1]))
+    figure, panels = axes(len(kinds), width=5.2, height=3.0, columns=2)
+    for ax, kind in zip(panels, kinds):
+        rows = [r for r in cells if (threads_of(r), r["cpus"]) == kind]
         for i, r in enumerate(reversed(rows)):
             ax.plot([r["published_permille"] / 10, r["permille"] / 10], [i, i], color="#bbbbbb", linewidth=2, zorder=1)
             ax.scatter(r["published_permille"] / 10, i, s=46, facecolors="white", edgecolors="#222222", zorder=2,
@@ -279,7 +284,7 @@ def seed(run, styles):
             ax.scatter(r["permille"] / 10, i, s=46, color="#d55e00", zorder=3, label="here" if not i else None)
         ax.set_yticks(range(len(rows)), [r["published_as"] for r in reversed(rows)])
         ax.margins(y=0.2)
-        ax.set(title=f"{cpus} threads", xlabel="time of a turn against base, %")
+        ax.set(title=f"{kind[1]} threads ({kind[0]})", xlabel="time of a turn against base, %")
     panels[0].legend()
     return svg(figure)
 

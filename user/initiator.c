@@ -1,6 +1,8 @@
 /* Times system calls that take memory away from other threads of its process: the first thread does, the others respond
  * (workload_respond). Each round the range is brought in by the initiator, touched by every responder, so that each entry is cached
- * everywhere; then comes the call, between two readings of the clock. Started by the `syscall` benchmark only. */
+ * everywhere; then comes the call, between two readings of the clock. WORKLOAD_RENEW is a loop of another kind: the others only are
+ * busy, and the time is that of giving one page back and touching it again, page fault included. Started by the benchmarks `syscall`
+ * and `seed`. */
 #include "user/lib/atomic.h"
 #include "user/lib/check.h"
 #include "user/lib/cpu.h"
@@ -67,6 +69,14 @@ static void prepare(const struct workload *w)
     check(e == (s64)w->start, "the range cannot be mapped: %s", sys_error_name(e));
 }
 
+static ALWAYS_INLINE void add_sample(struct workload *w, u64 ticks)
+{
+    w->sample[w->samples % WORKLOAD_SAMPLES] = ticks > w->overhead ? ticks - w->overhead : 0;
+    /* orders: the sample before its number; pairs with: bench/initiator.c:initiator_samples (acquire, after the process's end); else:
+     * a reader could take a sample that is not there yet. */
+    atomic_store_release(&w->samples, w->samples + 1);
+}
+
 static bool run_round(struct workload *w)
 {
     for (u64 i = 0; i < w->pages; i++)
@@ -78,18 +88,46 @@ static bool run_round(struct workload *w)
     u64 ticks = rdtsc_ordered() - begin;
     if (!check(e == 0, "the call failed: %s", sys_error_name(e)) || !restore(w))
         return false;
-    w->sample[w->samples % WORKLOAD_SAMPLES] = ticks > w->overhead ? ticks - w->overhead : 0;
-    /* orders: the sample before its number; pairs with: bench/syscall.c:collect (acquire, after the process's end); else: a
-     * reader could take a sample that is not there yet. */
-    atomic_store_release(&w->samples, w->samples + 1);
+    add_sample(w, ticks);
     return true;
+}
+
+static void call_all(struct workload *w)
+{
+    for (u64 i = 0; i < w->count && !w->verdict.failures; i++)
+        if (!run_round(w))
+            break;
+}
+
+/* The page is this CPU's before, with a word that shows whether it is the same page afterwards. */
+static bool renew(struct workload *w)
+{
+    u64 page = w->start, evidence = page + SYS_PAGE / 2;
+    touch_write(evidence, page);
+    u64 begin = rdtsc_ordered();
+    s64 e = sys_discard(page, SYS_PAGE);
+    touch_write(page, 1);
+    u64 ticks = rdtsc_ordered() - begin;
+    add_sample(w, ticks);
+    return check(e == 0, "the page cannot be given back: %s", sys_error_name(e)) &&
+           check(touch_read(evidence) == 0, "a page that was given back still holds what was written");
+}
+
+/* The others show once that they are there, and then only are busy. */
+static void renew_all(struct workload *w)
+{
+    if (w->verdict.failures || !workload_begin_round(w, w->threads))
+        return;
+    for (u64 i = 0; i < w->count && !workload_stopped(w); i++)
+        if (!renew(w))
+            break;
 }
 
 s64 program(u64 arg)
 {
     struct workload *w = workload_of(arg);
     if (!w) {
-        say("the `syscall` benchmark starts this: bench syscall");
+        say("benchmarks start this: bench syscall, bench seed");
         return 1;
     }
     if (workload_number(arg)) {
@@ -100,9 +138,10 @@ s64 program(u64 arg)
     measure_overhead(w);
     if (w->op != WORKLOAD_NULL)
         prepare(w);
-    for (u64 i = 0; i < w->count && !w->verdict.failures; i++)
-        if (!run_round(w))
-            break;
+    if (w->op == WORKLOAD_RENEW)
+        renew_all(w);
+    else
+        call_all(w);
     atomic_store_relaxed(&w->stop, 1); /* the responders */
     return (s64)w->verdict.failures;
 }

@@ -24,8 +24,8 @@ enum workload_mail {
 
 #define WORKLOAD_LINE __attribute__((aligned(64))) /* a cache line to itself */
 
-/* What the program `initiator` times. */
-enum workload_op { WORKLOAD_NULL, WORKLOAD_DISCARD, WORKLOAD_UNMAP, WORKLOAD_PROTECT, WORKLOAD_OPS };
+/* What the program `initiator` times: a system call; or, without responders that touch the range, a page given back and touched again. */
+enum workload_op { WORKLOAD_NULL, WORKLOAD_DISCARD, WORKLOAD_UNMAP, WORKLOAD_PROTECT, WORKLOAD_RENEW };
 
 /* Written by one thread, read by whoever likes. */
 struct workload_thread {
