@@ -10,9 +10,13 @@
 #include "tests/residents.h"
 #include "tests/window.h"
 
-#define ROUNDS  300u
-#define SPREAD  400u /* PAUSEs between two messages, at most: so that they come at every step of going idle */
-#define LONG    2000u /* after so many, an idle CPU is idle */
+#define ROUNDS test_rounds(300, 24)
+#define SPREAD                                                                                               \
+    400u /* PAUSEs between two messages, fewer than these: so that they come at every step of going idle */
+#define SHOTS test_rounds(8, 3)
+#define LONG                                                                                                 \
+    test_rounds(                                                                                             \
+        500, 64) /* after so many, an idle CPU is idle: with many of them each turn of ours is one of all */
 #define WORK_MS 2000u
 
 static u64 heard;
@@ -48,7 +52,8 @@ static void send_at_all_distances(struct test *t, cpu_t to)
 {
     struct msg call = {.kind = &test_idle_hears, .flags = MSG_SYNC, .word = {1}};
     u64 before = atomic_load_relaxed(&heard), worked = 0;
-    for (u32 i = 0; i < ROUNDS; i++) {
+    u32 rounds = ROUNDS;
+    for (u32 i = 0; i < rounds; i++) {
         pause_for(i * 37 % SPREAD);
         CHECK(t, msg_call(to, &call) == ERR_OK, "CPU %u does not answer", to);
         if (i % 8 == 0) {
@@ -57,10 +62,10 @@ static void send_at_all_distances(struct test *t, cpu_t to)
                 CHECK(t, worker_wait(to, WORK_MS) == ERR_OK, "CPU %u does not do its work", to);
         }
     }
-    CHECK(t, atomic_load_relaxed(&heard) - before == ROUNDS && worked == (ROUNDS + 7) / 8,
+    CHECK(t, atomic_load_relaxed(&heard) - before == rounds && worked == (rounds + 7) / 8,
           "CPU %u heard %llu of %u messages, and did %llu of %u pieces of work", to,
-          (unsigned long long)(atomic_load_relaxed(&heard) - before), ROUNDS, (unsigned long long)worked,
-          (ROUNDS + 7) / 8);
+          (unsigned long long)(atomic_load_relaxed(&heard) - before), rounds, (unsigned long long)worked,
+          (rounds + 7) / 8);
 }
 
 static const struct way {
@@ -108,19 +113,20 @@ static void check_saved(struct test *t, cpu_t to, const struct way *w)
     bool told = idle_is_told_by_store() && w->delivery == MSG_DELIVERY_MWAIT;
     u64 rings = counter_value(counter_find("msg_rings"), cpu_self());
     u64 stores = counter_value(counter_find("msg_woken_by_store"), to);
-    for (u32 i = 0; i < ROUNDS; i++) {
-        pause_for(LONG + i * 37 % SPREAD); /* not in step with who polls */
+    u32 rounds = ROUNDS, idle = LONG;
+    for (u32 i = 0; i < rounds; i++) {
+        pause_for(idle + i * 37 % idle); /* not in step with who polls */
         CHECK(t, msg_call(to, &call) == ERR_OK, "CPU %u does not answer", to);
     }
     rings = counter_value(counter_find("msg_rings"), cpu_self()) - rings;
     stores = counter_value(counter_find("msg_woken_by_store"), to) - stores;
-    CHECK(t, rings + stores == ROUNDS, "%u calls: %llu rings, %llu by the store alone", ROUNDS,
+    CHECK(t, rings + stores == rounds, "%u calls: %llu rings, %llu by the store alone", rounds,
           (unsigned long long)rings, (unsigned long long)stores);
     CHECK(t, told ? stores > 0 : stores == 0, "idle=%s, delivery=%s: %llu of %u calls by the store alone",
-          idle_name(), msg_delivery_name(), (unsigned long long)stores, ROUNDS);
+          idle_name(), msg_delivery_name(), (unsigned long long)stores, rounds);
     if (told)
         test_note(t, "idle=%s: %llu of %u interrupt commands saved", idle_name(), (unsigned long long)stores,
-                  ROUNDS);
+                  rounds);
 }
 
 static void idle_is_told_by_stores(struct test *t)
@@ -144,8 +150,9 @@ TEST(idle_is_told_by_stores,
 static void shoot_idle(struct test *t, const struct shootdown_policy *p)
 {
     vaddr_t va = TEST_KERNEL_VA;
-    for (u32 i = 0; i < 8; i++) {
-        pause_for(i * 301 % LONG);
+    u32 shots = SHOTS, idle = LONG;
+    for (u32 i = 0; i < shots; i++) {
+        pause_for(i * 301 % idle);
         err_t e = space_map_fresh(&kernel_space, va, 1, PT_WRITE, FRAME_OWNER_TEST);
         if (!CHECK(t, e == ERR_OK, "map: %s", err_name(e)))
             return;

@@ -10,6 +10,8 @@
 
 #define INITIATOR 0u
 #define TARGET    1u
+/* The order is that of the initiator and one target. The others are there because a shootdown has many: so many do. */
+#define OBSERVERS 32u
 
 static const enum stop_point here[] = {STOP_POSTED, STOP_LOCAL, STOP_WAIT, STOP_RELEASE};
 static const enum stop_point there[] = {STOP_ENTERED, STOP_TAKEN,     STOP_PENDING, STOP_ACKED,
@@ -169,6 +171,7 @@ static void litmus(struct test *t, scenario_fn fn, bool entered_is_enough, bool 
         return;
     }
     REQUIRE(t, stop_begin() == ERR_OK, "the stop points cannot be switched on");
+    observers_at_most(OBSERVERS);
     TABLE_FOREACH (policy, struct shootdown_policy, p) {
         if (!POLICY_USABLE(p) || t->failures)
             continue;
@@ -183,6 +186,7 @@ static void litmus(struct test *t, scenario_fn fn, bool entered_is_enough, bool 
     CHECK(t, stop_end(), "%s", stop_why());
     CHECK(t, orders, "no order was played");
     u64 caught = play_control(fn);
+    observers_at_most(MAX_CPUS);
     test_note(t,
               "%u policies, %u orders of two steps forced, %u policies without stop points; control: %llu "
               "stale uses",

@@ -20,7 +20,8 @@
 #define ARRIVAL_LIMIT_MS   500u
 #define FAULT_ADDRESS      0x0000123456789000ull /* put into CR2 before the NMI */
 #define NOT_MAPPED         (RESIDENTS_FREE_VA + 0x40 * PAGE_SIZE)
-#define ROUNDS             3u
+#define ROUNDS             test_rounds(3, 1)
+#define PAUSES             test_rounds(100, 8) /* until a second NMI, which is held back, has come for sure */
 
 /* What an NMI must leave as it was. */
 struct cpu_now {
@@ -41,6 +42,7 @@ static struct visit {
 static bool running;
 static const struct space *target_space; /* whose memory the NMI would read */
 static u32 second_sent;
+static u32 pauses;
 
 static struct cpu_now look(void)
 {
@@ -101,7 +103,7 @@ static void nmi_here(void *arg)
             visit.lost++;
             break;
         }
-    for (u32 i = 0; i < 100; i++) /* the second one's turn */
+    for (u32 i = pauses; i; i--) /* the second one's turn */
         cpu_pause();
     struct cpu_now after = look();
     visit.visits++;
@@ -218,7 +220,8 @@ static void visit_place(struct test *t, struct space *s, cpu_t target, const str
     let_target_leave(t, target);
     memset(&visit, 0, sizeof(visit));
     stop_call(at->point, cpu, nmi_here, NULL);
-    for (u32 i = 0; i < ROUNDS; i++)
+    u32 rounds = ROUNDS;
+    for (u32 i = 0; i < rounds; i++)
         change_once(t, s);
     let_target_leave(t, target);
     stop_call(at->point, cpu, NULL, NULL);
@@ -226,9 +229,9 @@ static void visit_place(struct test *t, struct space *s, cpu_t target, const str
     if (!visit.visits && (at->point == STOP_ACKED || policy->special))
         return;
     /* Those that defer may serve several shootdowns by one flush. */
-    u32 least = policy->special ? 1 : ROUNDS;
+    u32 least = policy->special ? 1 : rounds;
     CHECK(t, visit.visits >= least, "%s, CPU %u, %s: passed %llu times in %u shootdowns",
-          stop_name(at->point), cpu, policy->name, (unsigned long long)visit.visits, ROUNDS);
+          stop_name(at->point), cpu, policy->name, (unsigned long long)visit.visits, rounds);
     judge(t, at->point, cpu, at->gate, policy->name);
 }
 
@@ -250,6 +253,7 @@ static void nmi_at_each_step(struct test *t)
         return;
     }
     memset(&total, 0, sizeof(total));
+    pauses = PAUSES;
     trap_test_nmi_expect(true);
     trap_test_nmi_call(in_nmi);
     if (residents_enter(t, &r)) {
@@ -288,6 +292,7 @@ static void nmi_while_loading(struct test *t)
         return;
     }
     memset(&total, 0, sizeof(total));
+    pauses = PAUSES;
     trap_test_nmi_expect(true);
     trap_test_nmi_call(in_nmi);
     bool ready = residents_enter_alone(t, &r);

@@ -37,10 +37,13 @@ struct observation {
     u64 found;          /* what it reached there */
     const char *broken; /* NULL, or why the observation itself went wrong */
     /* between them */
-    u32 changed;
+    u32 changed, uses_after;
     cpumask_t observers;
 };
 
+/* From now on that many observers, on the first CPUs but the caller's own; MAX_CPUS: on all, as a test finds and leaves it. For tests
+ * whose subject is a pair of CPUs. */
+void observers_at_most(u32 most);
 /* Starts one on every other online CPU, and waits until all have the translation cached. False: see x->broken; observers_finish
  * has to be called all the same. THREAD on CPU 0; x stays valid until observers_finish. */
 bool observers_start(struct observation *x);

@@ -104,6 +104,7 @@ static void park_moves_threads(struct test *t)
 TEST(park_moves_threads, "threads of a parked CPU go on elsewhere, asleep, blocked or ready; messages and "
                          "kernel flushes are served");
 
+#define STORM_THREADS 256u
 static u32 stop;
 static void wander(void *arg)
 {
@@ -120,7 +121,7 @@ static void wander(void *arg)
 
 static void park_storm(struct test *t)
 {
-    u32 before = thread_count(), n = 4 * cpu_online_count(), parked = 0;
+    u32 before = thread_count(), n = MIN(4 * cpu_online_count(), STORM_THREADS), parked = 0;
     u64 end = rdtsc() + tsc_from_us(500000);
     if (cpu_online_count() < 2) {
         test_skip(t, "needs 2 CPUs");

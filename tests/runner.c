@@ -17,6 +17,7 @@
 #include "lib/wait.h"
 #include "mm/frame.h"
 #include "mm/space.h"
+#include "smp/cpus.h"
 #include "tests/select.h"
 
 /* Failures printed for one test. The rest is only counted: a check in a loop over pages would bury the first, telling one. */
@@ -166,6 +167,12 @@ static void compare_surroundings(struct test *t, const struct surroundings *befo
     CHECK(t, after.free_frames == before->free_frames, "%lld frames leaked (free: %llu before, %llu after)",
           (long long)(before->free_frames - after.free_frames), (unsigned long long)before->free_frames,
           (unsigned long long)after.free_frames);
+}
+
+u32 test_rounds(u32 usual, u32 least)
+{
+    u32 cpus = cpu_online_count();
+    return cpus <= TEST_CPUS_USUAL ? usual : MAX(usual * TEST_CPUS_USUAL / cpus, MIN(usual, least));
 }
 
 static const char *result_of(const struct test *t)

@@ -14,7 +14,8 @@
 #include "tests/window.h"
 
 #define STORM_MS 20000u
-#define CHANGES  150u /* at least */
+#define CHANGES  test_rounds(150, 24) /* at least */
+#define PAUSES   test_rounds(64, 4)   /* after each: every other CPU's turns */
 #define READS                                                                                                \
     32u /* of the changing page, before the storm may end: a busy host may let the readers run late */
 #define FRAMES       4u /* so that a frame has its next content long before it is mapped again */
@@ -169,13 +170,14 @@ static void storm_run(struct test *t, bool tables)
             if (c != cpu_self() && worker_start(c, storm_main, &storm.cpu[c]) == ERR_OK)
                 cpumask_set(&cpus, c);
         struct wait w = WAIT("the readers of the storm", wait_ms(STORM_MS / 2));
-        for (u64 gen = 1; gen <= CHANGES || (!have_read(&cpus) && wait_spin(&w)); gen++) {
+        u32 changes = CHANGES, pauses = PAUSES;
+        for (u64 gen = 1; gen <= changes || (!have_read(&cpus) && wait_spin(&w)); gen++) {
             err_t e = change(gen, tables);
             if (!CHECK(t, e == ERR_OK, "change %llu: %s", (unsigned long long)gen, err_name(e)))
                 break;
             advance(gen);
             /* Lets the others run: an emulator may give each CPU its turn only when the one before waits. */
-            for (u32 i = 0; i < 64; i++)
+            for (u32 i = 0; i < pauses; i++)
                 cpu_pause();
         }
         atomic_store_relaxed(&storm.done, 1);

@@ -5,11 +5,10 @@
 #include "tests/residents.h"
 #include "tests/scenario.h"
 
-static const struct rounds rounds = {.irqs_on = 4, .irqs_off = 1};
-
 static void check_policy(struct test *t, scenario_fn fn, const struct shootdown_policy *p, bool in_kernel,
                          struct outcome *sum)
 {
+    const struct rounds rounds = {.irqs_on = test_rounds(4, 1), .irqs_off = 1};
     struct outcome o = scenario_play(fn, p, in_kernel, rounds);
     CHECK(t, !o.broken, "policy %s, round %llu: %s", p->name, (unsigned long long)o.rounds, o.broken);
     CHECK(t, !o.violations,

@@ -52,6 +52,11 @@ void test_blind(struct test *t, const char *why); /* it ran, but could not have 
             return;                                                                                          \
     } while (0)
 
+/* How often to do what costs every CPU something, or each CPU a turn: `usual` times with up to TEST_CPUS_USUAL CPUs online, with more of
+ * them in inverse proportion, so that the work as a whole does not grow with their number; never fewer than `least`. */
+#define TEST_CPUS_USUAL 8u
+u32 test_rounds(u32 usual, u32 least);
+
 /* Runs the named tests ("all", or names with commas; NAME* is every name that begins so); prints a line for each and the JSON
  * records; true if none failed, and each name was one of a test. THREAD on CPU 0. */
 bool test_run(const char *names);

@@ -6,15 +6,16 @@ static u32 ended;
 
 /* ---- by itself ---- */
 
-#define TOURS 20u
+#define TOURS   test_rounds(20, 1)
+#define THREADS MIN(3 * cpu_online_count(), 192u)
 static struct {
-    u32 wrong, steps;
+    u32 wrong, steps, tours;
 } tour;
 
 static void go_round(void *arg)
 {
     (void)arg;
-    for (u32 i = 0; i < TOURS; i++)
+    for (u32 i = 0; i < tour.tours; i++)
         for (cpu_t c = 0; c < cpu_count(); c++) {
             if (thread_move(thread_self(), c) != ERR_OK)
                 continue; /* not online */
@@ -27,7 +28,8 @@ static void go_round(void *arg)
 
 static void thread_tours(struct test *t)
 {
-    u32 before = thread_count(), n = 3 * cpu_online_count();
+    u32 before = thread_count(), n = THREADS;
+    tour.tours = TOURS;
     tour.wrong = tour.steps = 0;
     atomic_store_relaxed(&ended, 0);
     for (u32 i = 0; i < n; i++)
@@ -35,7 +37,7 @@ static void thread_tours(struct test *t)
             return;
     if (!CHECK(t, wait_until_u32(&ended, n), "%u of %u threads have ended", ended, n))
         panic("threads of a test are stuck");
-    CHECK(t, tour.wrong == 0 && tour.steps == n * TOURS * cpu_online_count(),
+    CHECK(t, tour.wrong == 0 && tour.steps == n * tour.tours * cpu_online_count(),
           "%u of %u steps ended elsewhere", tour.wrong, tour.steps);
     CHECK(t, thread_move(thread_self(), cpu_count()) == ERR_ABSENT, "moved to a CPU that there is not");
     CHECK(t, wait_until_gone(before), "they do not end");
@@ -72,7 +74,7 @@ static void thread_moved(struct test *t)
     struct thread *thread = spawn_held(t, 0, wait_for_go, NULL);
     if (!thread)
         return;
-    for (u32 i = 0; i < 200; i++)
+    for (u32 i = test_rounds(200, 4); i; i--)
         for (cpu_t c = 0; c < cpu_count(); c++) {
             if (!cpu_is_online(c))
                 continue;

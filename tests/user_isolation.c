@@ -41,13 +41,14 @@ TEST(user_exhaustion,
 static void user_stale(struct test *t)
 {
     u64 checks = 0;
+    u32 rounds = test_rounds(4, 1);
     TABLE_FOREACH (policy, struct shootdown_policy, p) {
         const struct shootdown_policy *before;
         /* Of those that promise something about an unmap by the return to ring 3, and not only about its memory. */
         bool promises = !shootdown_policy_defers(p) || p->user_return;
         if (!promises || !POLICY_USABLE(p) || !policy_use(t, p->name, &before))
             continue;
-        checks += user_run(t, "stale", 0, 4, 50);
+        checks += user_run(t, "stale", 0, rounds, rounds * 12);
         policy_restore(t, before);
     }
     if (cpu_online_count() < 2)

@@ -4,7 +4,8 @@
 
 static void user_registers(struct test *t)
 {
-    u64 checks = user_run(t, "registers", 0, 40, 2 * 6 * 40 * 2);
+    u32 rounds = test_rounds(40, 8);
+    u64 checks = user_run(t, "registers", 0, rounds, 2 * 6 * rounds * 2);
     test_note(t, "%llu checks in ring 3", (unsigned long long)checks);
 }
 TEST(user_registers, "x87, SSE and AVX registers survive preemption, yields and moves, and a new thread "
@@ -12,8 +13,9 @@ TEST(user_registers, "x87, SSE and AVX registers survive preemption, yields and 
 
 static void user_mail(struct test *t)
 {
-    u64 checks = user_run(t, "mail", 0, 0, 400);
-    checks += user_run(t, "mail", cpu_count() - 1, 0, 400);
+    u32 laps = test_rounds(2, 1);
+    u64 checks = user_run(t, "mail", 0, laps, laps * 200);
+    checks += user_run(t, "mail", cpu_count() - 1, laps, laps * 200);
     test_note(t, "%llu checks in ring 3", (unsigned long long)checks);
 }
 TEST(user_mail, "messages keep each sender's order; sends, calls and replies to the dead and the dying end "

@@ -9,14 +9,15 @@
 static void user_churn(struct test *t)
 {
     u64 checks = 0;
+    u32 rounds = test_rounds(60, 8);
     TABLE_FOREACH (policy, struct shootdown_policy, p) {
         const struct shootdown_policy *before;
         if (!POLICY_USABLE(p) || !policy_use(t, p->name, &before))
             continue;
-        checks += user_run(t, "churn", 0, 60, 60 * 16);
+        checks += user_run(t, "churn", 0, rounds, rounds * 16);
         policy_restore(t, before);
     }
-    checks += user_run(t, "churn", cpu_count() - 1, 60, 60 * 16);
+    checks += user_run(t, "churn", cpu_count() - 1, rounds, rounds * 16);
     test_note(t, "%llu checks in ring 3", (unsigned long long)checks);
 }
 TEST(user_churn, "discarded pages read as zeros on every CPU, under any policy");

@@ -15,7 +15,7 @@
 #define MXCSR_INITIAL 0x1f80u
 
 static bool has_avx;
-static u64 rounds, cpus;
+static u64 rounds, cpus, spin;
 static u64 generation; /* so that a late thread does not find the pattern of an early one */
 
 typedef u8 ymm_t[32] __attribute__((aligned(32)));
@@ -97,7 +97,7 @@ static s64 hold(u64 number)
                 in.ymm[k][j] = (u8)((seed += 0x2545f4914f6cdd1dull) >> 56);
         in.mxcsr = MXCSR_INITIAL | (number & 3) << 13; /* rounding */
         in.fcw = (uint16_t)((FCW_INITIAL & ~0xc00u) | (number & 3) << 10);
-        keep(&in, &out, i % 4 ? 10 : SPIN, SYS_THREAD_YIELD);
+        keep(&in, &out, i % 4 ? 10 : spin, SYS_THREAD_YIELD);
         u32 width = has_avx ? 32 : 16, wrong = 0;
         for (u32 k = 0; k < 16; k++)
             for (u32 j = 0; j < width; j++)
@@ -122,6 +122,7 @@ s64 program(u64 arg)
     find_avx();
     rounds = workload_count(w, arg, ROUNDS_USUAL);
     cpus = (u64)sys_cpus(0, NULL);
+    spin = workload_pauses(SPIN, 300);
     for (u32 lap = 0; lap < 2; lap++) { /* the second finds what the first has left */
         for (started = 0; started < THREADS; started++)
             if (!check(thread_create(&t[started], hold, started, started % MIN(cpus, 2ull)) == 0,

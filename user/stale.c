@@ -15,7 +15,7 @@
 #define OLD            0x01d01d01d01d01dull
 #define NEW            0x5ec2e75ec2e7ull
 
-static u64 page, others, stop;
+static u64 page, others, stop, settle_turns;
 
 /* A line each. */
 static struct {
@@ -25,7 +25,7 @@ static struct {
 
 static void settle(void)
 {
-    for (u32 i = 0; i < SETTLE; i++)
+    for (u64 i = settle_turns; i; i--)
         cpu_pause();
 }
 
@@ -177,6 +177,7 @@ s64 program(u64 arg)
     u64 rounds = workload_count(w, arg, ROUNDS_USUAL);
     check_begin(w);
     others = workload_threads(w, OTHERS_AT_MOST);
+    settle_turns = workload_pauses(SETTLE, 40);
     s64 at = sys_map(AREA, SYS_PAGE, SYS_MAP_WRITE | SYS_MAP_FIXED);
     if (!check(at == (s64)AREA, "no page: %s", sys_error_name(at)))
         return check_end();

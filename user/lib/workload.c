@@ -32,6 +32,13 @@ u64 workload_threads(const struct workload *w, u64 most)
     return MIN(threads, most);
 }
 
+u64 workload_pauses(u64 usual, u64 least)
+{
+    u64 cpus = (u64)sys_cpus(0, NULL);
+    u64 fewer = usual * 8 / cpus;
+    return cpus <= 8 ? usual : fewer < least ? least : fewer;
+}
+
 void workload_respond(struct workload *w, u64 number)
 {
     struct workload_thread *self = &w->thread[number];

@@ -16,6 +16,9 @@ u64 workload_count(const struct workload *w, u64 arg, u64 usual);
 /* How many threads beside the first: the kernel's choice, or one for each other CPU, at most `most`. */
 u64 workload_threads(const struct workload *w, u64 most);
 
+/* PAUSEs for a wait of `usual` of them: fewer with more than 8 CPUs, as in an emulator each is a turn of every CPU; at least `least`. */
+u64 workload_pauses(u64 usual, u64 least);
+
 /* The loop of one responder: touches w->busy all the time, and the whole range once a round, until the kernel says stop. */
 void workload_respond(struct workload *w, u64 number);
 /* The initiator's side: a new round; waits until `count` threads have touched the range. False: the kernel said stop. */
