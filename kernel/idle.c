@@ -1,4 +1,5 @@
 #include "kernel/idle_internal.h"
+#include "kernel/idle_mwait.h"
 
 #include "kernel/park.h"
 #include "kernel/thread_internal.h"
@@ -54,18 +55,10 @@ static void end_watch(void)
         trap_message_by_store();
 }
 
-/* A store to the word between the caller's look and MONITOR is seen by our own look; one after it ends MWAIT. So is an interrupt,
- * though masked: it is taken behind. Where masked ones do not end MWAIT, STI stands before it as before HLT. */
 static void wait_by_mwait(void)
 {
     bool watched = watch(IDLE_MWAIT);
-    cpu_monitor(inbox_watch_line());
-    if (!idle_breaks_on_masked) {
-        if (inbox_watch_is_quiet())
-            irq_enable_and_mwait();
-    } else if (watched ? !inbox_watch_has_come() : inbox_watch_is_quiet()) {
-        cpu_mwait(MWAIT_BREAK_ON_MASKED);
-    }
+    idle_mwait(watched, idle_breaks_on_masked);
     if (watched)
         end_watch();
     let_interrupts_in();

@@ -19,8 +19,13 @@ static inline struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
     return r;
 }
 
+#define MWAIT_BREAK_ON_MASKED 1u /* cpu_mwait: an interrupt ends it though masked (CPUID.05H:ECX[1]) */
+
 #ifdef VOLLEY_SIM /* the simulated machine has its own clock, and lets another CPU run */
 void cpu_pause(void);
+void cpu_monitor(const void *line);
+void cpu_mwait(u32 extensions);
+void irq_enable_and_mwait(void);
 u64 rdtsc(void);
 u64 rdtsc_ordered(void);
 #else
@@ -53,8 +58,8 @@ static ALWAYS_INLINE u64 rdtsc_ordered(void)
 #include "lib/x86/host.h"
 #else
 
-#define RFLAGS_IF             0x200ull
-#define RFLAGS_AC             0x40000ull
+#define RFLAGS_IF 0x200ull
+#define RFLAGS_AC 0x40000ull
 
 static ALWAYS_INLINE u64 rflags_read(void)
 {
@@ -97,9 +102,7 @@ static ALWAYS_INLINE void irq_enable_and_halt(void)
     __asm__ volatile("sti; hlt" ::: "memory");
 }
 
-/* MONITOR arms the address; MWAIT then sleeps until somebody stores to it, or an interrupt comes: a masked one too with
- * MWAIT_BREAK_ON_MASKED (CPUID.05H:ECX[1]). It may also return at once. SDM volume 2, MONITOR and MWAIT; volume 3A, section 9.10. */
-#define MWAIT_BREAK_ON_MASKED 1u
+/* MONITOR arms the address; MWAIT then sleeps until somebody stores to it, or an interrupt comes. It may also return at once. SDM volume 2, MONITOR and MWAIT; volume 3A, section 9.10. */
 static ALWAYS_INLINE void cpu_monitor(const void *line)
 {
     __asm__ volatile("monitor" ::"a"(line), "c"(0), "d"(0) : "memory");

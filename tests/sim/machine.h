@@ -56,7 +56,8 @@ enum sim_state { SIM_READY, SIM_PAUSED, SIM_IDLE };
 struct sim_cpu {
     void *sp; /* of its coroutine, while another runs */
     enum sim_state state;
-    u64 seen; /* sim.epoch at its pause */
+    u64 seen;      /* sim.epoch at its pause */
+    u64 monitored; /* sim.epoch at its last MONITOR */
     bool irq_on, in_service, irr, nmi_latched, in_nmi, postponed;
     bool in_ring3; /* what an interrupt comes from, and returns to */
     u32 irq_depth;

@@ -276,6 +276,27 @@ void cpu_pause(void)
     take_what_is_due(c);
 }
 
+/* MWAIT ends with the next store of somebody else after MONITOR, whatever it is to (it may end for other reasons than its word), and
+ * with an interrupt, though masked. Unlike PAUSE it does not end because nobody can go on. */
+void cpu_monitor(const void *line)
+{
+    sim_step(STEP_SHARED, line, false, "MONITOR", NULL);
+    self()->monitored = sim.epoch;
+}
+
+void cpu_mwait(u32 extensions)
+{
+    (void)extensions;
+    sim_step(STEP_LOCAL, NULL, false, "MWAIT", NULL);
+    while (self()->monitored == sim.epoch && !self()->irr)
+        cpu_pause();
+}
+
+void irq_enable_and_mwait(void)
+{
+    sim_fail("processors whose MWAIT ends with no masked interrupt are not simulated");
+}
+
 u64 rdtsc(void)
 {
     return 1000 + sim.step;

@@ -1,5 +1,5 @@
-/* An idle CPU that watches its inbox, as under delivery=mwait: MONITOR and MWAIT are a look at the word here, and a PAUSE that ends with the
- * next store of somebody else, as MWAIT may end for other reasons than its word too. */
+/* An idle CPU that watches its inbox, as under delivery=mwait (kernel/idle.c). */
+#include "kernel/idle_mwait.h"
 #include "tests/sim/scenario.h"
 
 #define CHANGES 2u
@@ -28,8 +28,7 @@ static bool idle_once(void)
     irq_disable();
     bool more = s->cpu[1].flushed < last;
     if (more && inbox_watch_begin()) {
-        if (!inbox_watch_has_come())
-            cpu_pause();
+        idle_mwait(true, true);
         if (inbox_watch_end()) {
             sim_cpus[sim.now].irq_depth++;
             msg_drain();
