@@ -1,5 +1,6 @@
 """The results of tools/mutants, kept from run to run, and the page made of them: docs/mutants.md."""
 
+import hashlib
 import json
 import os
 import statistics
@@ -8,6 +9,7 @@ import subprocess
 from report import TOP
 
 KEPT = os.path.join(TOP, "build", "mutants.jsonl")
+GOOD = os.path.join(TOP, "build", "mutants-good-boots.json")
 PAGE = os.path.join(TOP, "docs", "mutants.md")
 RANDOM = 5000  # schedules at random that are tried for each seed
 
@@ -18,7 +20,7 @@ that build alone, and what noticed it. `make test` tries six of them, others wit
 that each still has its place in the sources.
 
 **{dead} of {all} bugs are noticed**: {sim} on the simulated machine ([adversary.md](adversary.md)), {kernel} by a boot of the kernel's self tests,
-{both} by both. {equivalent} break nothing, and are listed with the argument. {alive}
+{both} by both, {host} by a host test. {equivalent} break nothing, and are listed with the argument. {alive}
 """
 
 SIM = """
@@ -36,6 +38,13 @@ KERNEL = """
 ## In the kernel
 
 "After": seconds of the boot that runs the named tests, on the machine that wrote this page.
+
+| bug | room | what it does | noticed by | after |
+|---|---|---|---|---|
+"""
+
+HOST = """
+## By a host test
 
 | bug | room | what it does | noticed by | after |
 |---|---|---|---|---|
@@ -67,21 +76,48 @@ def commit():
     return said.stdout.strip() or "unknown"
 
 
-def read():
+def plan(mutant):
+    """Of what a result is: another bug, or another boot, has to be tried again."""
+    return hashlib.sha256(json.dumps(mutant, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def read(mutants):
+    """The kept results by name and by what noticed; not those of bugs that have changed since."""
     if not os.path.exists(KEPT):
         return {}
     with open(KEPT, encoding="utf-8") as f:
-        return {(r["name"], r["on"]): r for r in map(json.loads, f)}
+        kept = [json.loads(line) for line in f]
+    return {(r["name"], r["on"]): r for r in kept if r["name"] in mutants and r.get("plan") == plan(mutants[r["name"]])}
 
 
-def keep(results):
-    kept, now = read(), commit()
+def keep(results, mutants):
+    kept, now = read(mutants), commit()
     for r in results:
-        kept[r["name"], r["on"]] = dict(r, commit=now)
+        kept[r["name"], r["on"]] = dict(r, commit=now, plan=plan(mutants[r["name"]]))
     os.makedirs(os.path.dirname(KEPT), exist_ok=True)
-    with open(KEPT, "w", encoding="utf-8") as f:
+    with open(KEPT + ".new", "w", encoding="utf-8") as f:
         for key in sorted(kept):
             f.write(json.dumps(kept[key]) + "\n")
+    os.replace(KEPT + ".new", KEPT)
+
+
+def done_here(mutants):
+    now = commit()
+    return {key for key, r in read(mutants).items() if r["commit"] == now}
+
+
+def good_boots():
+    """The boots that have passed at this commit without a bug in them."""
+    if not os.path.exists(GOOD):
+        return []
+    with open(GOOD, encoding="utf-8") as f:
+        kept = json.load(f)
+    return kept["boots"] if kept["commit"] == commit() else []
+
+
+def keep_good_boots(boots):
+    with open(GOOD, "w", encoding="utf-8") as f:
+        json.dump({"commit": commit(), "boots": boots}, f)
 
 
 def row(*cells):
@@ -98,17 +134,17 @@ def room(mutant):
 
 def write(mutants, report):
     """Only bugs that still exist; one without a result counts as alive, and fails."""
-    kept = read()
-    sim = {n: kept[n, "sim"] for n in mutants if (n, "sim") in kept and "sim" in mutants[n]}
-    kernel = {n: kept[n, "kernel"] for n in mutants if (n, "kernel") in kept and "kernel" in mutants[n]}
+    kept = read(mutants)
+    sim, kernel, host = ({n: kept[n, on] for n in mutants if (n, on) in kept and on in mutants[n]} for on in ("sim", "kernel", "host"))
     equivalent = {n: m for n, m in mutants.items() if "equivalent" in m}
-    missing = [f"{n} ({where})" for n, m in mutants.items() for on, got, where in (("sim", sim, "simulated"), ("kernel", kernel, "booted"))
+    missing = [f"{n} ({where})" for n, m in mutants.items()
+               for on, got, where in (("sim", sim, "simulated"), ("kernel", kernel, "booted"), ("host", host, "host test"))
                if on in m and n not in got]
-    commits = sorted({r["commit"] for r in list(sim.values()) + list(kernel.values())})
-    dead = set(sim) | set(kernel)
+    commits = sorted({r["commit"] for found in (sim, kernel, host) for r in found.values()})
+    dead = set(sim) | set(kernel) | set(host)
     alone = [n for n, m in mutants.items() if n not in dead and "equivalent" not in m]
-    alive = f"Without a result, so alive or not tried: {', '.join(alone)}." if alone else "None is alive."
-    page = HEAD.format(commit=" to ".join(commits), dead=len(dead), all=len(mutants) - len(equivalent), sim=len(sim), kernel=len(kernel),
+    alive = f"Without a result, so alive or not tried: {', '.join(alone)}." if alone else f"All {len(mutants)} noticed or equivalent."
+    page = HEAD.format(commit=", ".join(commits), host=len(host), dead=len(dead), all=len(mutants) - len(equivalent), sim=len(sim), kernel=len(kernel),
                        both=len(set(sim) & set(kernel)), equivalent=len(equivalent), alive=alive)
     if sim:
         randoms = [r["random"] for r in sim.values() if r["random"] is not None]
@@ -119,6 +155,8 @@ def write(mutants, report):
             page += row(f"`{n}`", room(mutants[n]), what(mutants[n]), f"`{r['by']}`", r["schedules"], at_random)
     if kernel:
         page += KERNEL + "".join(row(f"`{n}`", room(mutants[n]), what(mutants[n]), r["by"], f"{r['seconds']:.0f} s") for n, r in kernel.items())
+    if host:
+        page += HOST + "".join(row(f"`{n}`", room(mutants[n]), what(mutants[n]), f"`{r['by']}`", f"{r['seconds']:.0f} s") for n, r in host.items())
     if equivalent:
         page += EQUIVALENT + "".join(row(f"`{n}`", room(m), what(m), m["equivalent"]) for n, m in equivalent.items())
     page += NOT_SIM + "".join(row(f"`{n}`", m["not_sim"]) for n, m in mutants.items() if "not_sim" in m)

@@ -1,7 +1,7 @@
 """every bug kept for planting still has its place in the sources
 
 tests/mutants/NAME.json: `find` stands exactly once in `file`, `replace` is something else, `why` says what the bug would do. Each
-says where it is shown (`sim`, `kernel`) or why nothing can notice it (`equivalent`); a bug of mm or smp is shown on the simulated
+says where it is shown (`sim`, `kernel`, `host`) or why nothing can notice it (`equivalent`); a bug of mm or smp is shown on the simulated
 machine, or `not_sim` says why that cannot be. A bug whose place has moved would be planted nowhere, and nobody would know.
 """
 
@@ -13,7 +13,7 @@ from simulator import NOT_HERE
 from tree import Finding
 
 NEEDED = {"why", "file", "find", "replace"}
-ALLOWED = NEEDED | {"bug", "sim", "not_sim", "kernel", "equivalent"}
+ALLOWED = NEEDED | {"bug", "sim", "not_sim", "kernel", "host", "equivalent"}
 ON_SIM = re.compile(r"(mm|smp)/")
 CELL = re.compile(r"(\w+)/(\w+)/(\w+)$")
 
@@ -51,13 +51,15 @@ def scenarios(tree):
 
 
 def shown(tree, mutant):
-    if ("equivalent" in mutant) == ("sim" in mutant or "kernel" in mutant):
-        yield "says neither or both: where it is shown (sim, kernel), why nothing can notice it (equivalent)"
+    if ("equivalent" in mutant) == bool({"sim", "kernel", "host"} & set(mutant)):
+        yield "says neither or both: where it is shown (sim, kernel, host), why nothing can notice it (equivalent)"
     if ON_SIM.match(mutant["file"]) and not NOT_HERE.match(mutant["file"]) and not {"sim", "not_sim", "equivalent"} & set(mutant):
         yield "a bug of mm or smp is shown on the simulated machine (sim), or not_sim says why not"
     if "sim" in mutant:
         cell = CELL.match(mutant["sim"])
         if not cell or cell.group(1) not in scenarios(tree):
             yield f"{mutant['sim']} is no cell SCENARIO/POLICY/CONFIG of tests/sim/"
+    if "host" in mutant and not os.path.exists(os.path.join(tree.top, "tests", "host", mutant["host"] + "_test.c")):
+        yield f"host: there is no tests/host/{mutant['host']}_test.c"
     if "kernel" in mutant and "test" not in mutant["kernel"]:
         yield "kernel: `test` names the self tests that are to notice"
