@@ -44,7 +44,9 @@ LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --orphan-handl
 
 # Where nobody waits for the code: text, records, firmware tables, codes for the screen. Optimised for size; the kernel's image has a limit.
 SMALL := lib/format lib/json lib/deflate% dev/keymap dev/qr% kernel/acpi% kernel/cpu_% kernel/machine% kernel/fault_% kernel/export% \
-	kernel/elf% kernel/features kernel/line_edit kernel/profile_report kernel/smbios% kernel/opt_command mm/opt
+	kernel/elf% kernel/features kernel/line_edit kernel/profile_report kernel/smbios% mm/opt \
+	kernel/%_command kernel/%commands kernel/cost_measure kernel/idle_choose kernel/trace dev/screen dev/terminal boot/mb2% bench/axes \
+	bench/runner bench/progress bench/policies bench/shootdown bench/bringup
 
 SOURCES := $(sort $(wildcard $(ROOMS:%=%/*.c) $(ROOMS:%=%/*.asm)))
 OBJECTS := $(SOURCES:%=$(B)/%.o)

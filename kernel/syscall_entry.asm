@@ -21,7 +21,7 @@
 
 global syscall_entry, syscall_entry_switch, syscall_dispatch_return, syscall_leave
 global syscall_pti_enter, syscall_pti_leave, syscall_pti_left ; places where a test wants NMIs (tests/nmi_entry.c)
-extern syscall_dispatch, user_return_work
+extern syscall_dispatch, user_return_work, trap_entry_stack
 
 USER_DATA equ 0x18 | 3          ; as in kernel/gdt.h
 USER_CODE equ 0x20 | 3
@@ -67,11 +67,18 @@ syscall_work:
 syscall_pti_enter:
     mov rsp, [percpu(PERCPU_KERNEL_CR3)]
     mov cr3, rsp
+    mov rsp, [percpu(PERCPU_KERNEL_STACK)]
+    PATCH_CALL PATCH_COST_CR3, cost_spend_cr3
     jmp syscall_entry_switch
-; The flags of ring 3 come from R11.
+; The flags of ring 3 come from R11. The entry stack is on ring 3's root too, and nobody uses it now: interrupts are off.
 syscall_pti_leave:
     mov [percpu(PERCPU_SCRATCH)], rsp
-    LOAD_USER_CR3 rsp
+    mov rsp, [percpu(PERCPU_SELF)]
+    add rsp, trap_entry_stack + TRAP_ENTRY_STACK_SIZE
+    push rax
+    LOAD_USER_CR3 rax, syscall_root
+    pop rax
 syscall_pti_left:
     mov rsp, [percpu(PERCPU_SCRATCH)]
     jmp syscall_leave
+LOAD_USER_CR3_REST rax, syscall_root

@@ -344,11 +344,12 @@ trap_pti_leave:
     mov [rax - 48], rbx         ; RAX itself, below them
     pop rbx
     lea rsp, [rax - 48]
-    LOAD_USER_CR3 rax
+    LOAD_USER_CR3 rax, trap_root
 trap_pti_left:
     pop rax
     swapgs
     iretq
+LOAD_USER_CR3_REST rax, trap_root
 
 ; From an exception inside an NMI handler (kernel/nmi.c: reads of user memory only): IRETQ would let the next NMI in. So
 ; RIP and RFLAGS are put below what the interrupted code has on its stack, the red zone being off, and POPFQ and RET do
@@ -403,15 +404,16 @@ trap_paranoid:
 trap_paranoid_return:
     dec dword [nmi_depth]
     test r13d, r13d
-    jz .cr3_is_as_before
-    LOAD_USER_CR3 rax
-.cr3_is_as_before:
+    jz trap_paranoid_cr3_is_as_before
+    LOAD_USER_CR3 rax, trap_paranoid_root
+trap_paranoid_cr3_is_as_before:
     test ebx, ebx
-    jz .gs_is_as_before
+    jz trap_paranoid_gs_is_as_before
     swapgs
-.gs_is_as_before:
+trap_paranoid_gs_is_as_before:
     POP_FRAME
     iretq
+LOAD_USER_CR3_REST rax, trap_paranoid_root
 
 %macro PARANOID_ENTRY 3         ; name, vector, handler
 %1:

@@ -20,11 +20,13 @@
 #define HOST_CPUS 16
 #endif
 cpu_t host_cpu(void);
-#define PERCPU(type, name)         type name[HOST_CPUS]
-#define DECLARE_PERCPU(type, name) extern type name[HOST_CPUS]
-#define this_cpu(name)             (name[host_cpu()])
-#define this_cpu_ptr(name)         (&name[host_cpu()])
-#define per_cpu(name, cpu)         (name[cpu])
+#define PERCPU(type, name)               type name[HOST_CPUS]
+#define DECLARE_PERCPU(type, name)       extern type name[HOST_CPUS]
+#define this_cpu(name)                   (name[host_cpu()])
+#define this_cpu_ptr(name)               (&name[host_cpu()])
+#define per_cpu(name, cpu)               (name[cpu])
+#define PERCPU_ENTRY(type, name)         PERCPU(type, name)
+#define DECLARE_PERCPU_ENTRY(type, name) DECLARE_PERCPU(type, name)
 #ifndef VOLLEY_SIM
 #define this_cpu_store(name, v) (this_cpu(name) = (v))
 #endif

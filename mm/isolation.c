@@ -9,6 +9,10 @@
 #include "mm/pte.h"
 
 COUNTER(isolation_put_off, "flushes of a user root's entries that were put off until its next load");
+COUNTER(isolation_noted, "pages of a user root, to be flushed on it (opt= with incontext)");
+
+bool isolation_in_context;
+PERCPU_ENTRY(struct isolation_range, isolation_range);
 
 #ifdef VOLLEY_HOST
 PERCPU(u64, isolation_host_kernel_cr3);
@@ -71,6 +75,7 @@ void isolation_leave(void)
 
 void isolation_enter(const struct space *s, u64 kernel_cr3)
 {
+    this_cpu(isolation_range).end = 0; /* whatever was in it, isolation_leave has seen bit 63 */
     isolation_kernel_cr3() = kernel_cr3 | (features.pcid ? CR3_KEEP : 0);
     if (!s) {
         isolation_user_cr3() = 0;
@@ -90,11 +95,40 @@ void isolation_flush(void)
     if (!features.pcid)
         return; /* the load of ring 3's root forgets all anyway */
     counter_inc(isolation_put_off);
+    this_cpu(isolation_range).end = 0;
+    compiler_barrier();
+    isolation_user_cr3() &= ~CR3_KEEP;
+}
+
+/* With what is there already, one range of all that lies between, as far as that is not more than would be flushed whole. */
+static void note_range(vaddr_t start, u32 pages, enum pt_size stride)
+{
+    struct isolation_range *r = this_cpu_ptr(isolation_range);
+    vaddr_t end = start + ((u64)pages << stride);
+    if (!(isolation_user_cr3() & CR3_KEEP)) {
+        if (!r->end)
+            return; /* all will be forgotten */
+        start = MIN(start, r->next);
+        end = MAX(end, r->end);
+        if (r->step != 1ull << stride || (end - start) >> stride > shootdown_ceiling) {
+            isolation_flush();
+            return;
+        }
+    }
+    counter_add(isolation_noted, pages);
+    r->next = start;
+    r->step = 1ull << stride;
+    r->end = end;
+    compiler_barrier();
     isolation_user_cr3() &= ~CR3_KEEP;
 }
 
 void isolation_flush_range(vaddr_t start, u32 pages, enum pt_size stride)
 {
+    if (isolation_in_context && features.pcid) {
+        note_range(start, pages, stride);
+        return;
+    }
     if (!features.invpcid || !(isolation_user_cr3() & CR3_KEEP)) {
         isolation_flush();
         return;

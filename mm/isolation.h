@@ -3,7 +3,8 @@
  * each CPU, which space_load writes (kernel/entry.inc).
  *
  * Where PCIDs are used, each slot has two: the kernel's view, and the same with CR3_PCID_USER set. Flushing the second is
- * put off until it is loaded: bit 63 of the word is cleared. Nothing can use its entries before. */
+ * put off until it is loaded: bit 63 of the word is cleared. Nothing can use its entries before. So what ring 3 is promised holds,
+ * though a CPU publishes its flush before. */
 #pragma once
 
 #include "lib/patch.h"
@@ -21,6 +22,16 @@ DECLARE_PERCPU(u64, isolation_host_user_cr3);
 #define isolation_kernel_cr3() this_cpu(percpu_head.kernel_cr3)
 #define isolation_user_cr3()   this_cpu(percpu_head.user_cr3)
 #endif
+
+/* Pages of the second root's that are to be forgotten on it, by the way back to ring 3 (kernel/entry.inc): from next to end, one for
+ * each step. While end is not 0, bit 63 of user_cr3 is clear; while end is 0 and the bit is clear, all of them are. Changed as user_cr3. */
+struct isolation_range {
+    u64 next, end, step;
+};
+DECLARE_PERCPU_ENTRY(struct isolation_range, isolation_range);
+
+/* Flush ranges so: opt= with incontext. Otherwise by INVPCID at once, where the CPU has it, or all with the next load. */
+extern bool isolation_in_context;
 
 /* Once, before the first space is created: every space gets a second root, whose kernel half is that of `template_root`, which
  * never changes afterwards. */

@@ -5,6 +5,7 @@
 #include "lib/log.h"
 #include "lib/param.h"
 #include "lib/string.h"
+#include "mm/isolation.h"
 #include "mm/split.h"
 
 static u32 now = OPT_DEFAULT;
@@ -19,6 +20,8 @@ static const struct {
     {"ack", "wait for every entry only", OPT_ACK},
     {"line", "the request travels in its message's line, and no line is read for the target's state",
      OPT_LINE},
+    {"incontext", "with pti=on: pages of ring 3's root are flushed on it, on the way back there",
+     OPT_INCONTEXT},
     {"batch", "many unmaps share one flush, before ring 3", OPT_BATCH},
 };
 
@@ -43,6 +46,7 @@ static void apply(u32 set)
 {
     now = set;
     split_layout = !(set & OPT_LINE);
+    isolation_in_context = set & OPT_INCONTEXT;
 }
 
 err_t opt_choose(u32 set)

@@ -177,3 +177,90 @@ static void pti_flush_is_not_lost(struct test *t)
     space_destroy(a);
 }
 TEST(pti_flush_is_not_lost, "a flush of ring 3's PCID that was put off survives a switch away and back");
+
+static struct isolation_range noted(void)
+{
+    return *this_cpu_ptr(isolation_range);
+}
+
+static bool is_noted(vaddr_t start, u64 pages)
+{
+    return !user_keeps() && noted().next == start && noted().end == start + pages * PAGE_SIZE &&
+           noted().step == PAGE_SIZE;
+}
+
+static bool is_all_noted(void)
+{
+    return !user_keeps() && !noted().end;
+}
+
+static void take_away(struct test *t, struct space *s, vaddr_t va, u64 pages)
+{
+    CHECK(t, space_protect(s, va, va + pages * PAGE_SIZE, PT_USER) == ERR_OK, "protect");
+}
+
+static void ring3_comes_and_goes(struct test *t, struct ring3 *r, vaddr_t va)
+{
+    struct trap_frame f = ring3_frame(r, RING3_CODE(ring3_read));
+    f.rax = va;
+    ring3_run(r, &f);
+    CHECK(t, f.vector == EXC_INVALID_OPCODE, "ring 3 reads %llx: %s", (unsigned long long)va,
+          trap_name(f.vector));
+}
+
+/* Each as if ring 3 had just been left: nothing is noted. */
+static void notes_of_ranges(struct test *t, struct ring3 *r, vaddr_t va)
+{
+    u32 ceiling = shootdown_ceiling;
+    ring3_comes_and_goes(t, r, va);
+    CHECK(t, user_keeps() && !noted().end, "something is still to be forgotten behind a stay in ring 3");
+    take_away(t, r->space, va + 2 * PAGE_SIZE, 1);
+    CHECK(t, is_noted(va + 2 * PAGE_SIZE, 1), "one page is taken away, and %llx to %llx are noted",
+          (unsigned long long)noted().next, (unsigned long long)noted().end);
+    take_away(t, r->space, va + 4 * PAGE_SIZE, 2);
+    CHECK(t, is_noted(va + 2 * PAGE_SIZE, 4), "later ones are not added");
+    take_away(t, r->space, va, 1);
+    CHECK(t, is_noted(va, 6), "earlier ones are not added");
+    ring3_comes_and_goes(t, r, va);
+    CHECK(t, user_keeps() && !noted().end, "ring 3's root was loaded, and the pages are still noted");
+
+    shootdown_ceiling = 4;
+    take_away(t, r->space, va + 6 * PAGE_SIZE, 4);
+    CHECK(t, is_noted(va + 6 * PAGE_SIZE, 4), "pages up to the ceiling are not noted");
+    take_away(t, r->space, va + 10 * PAGE_SIZE, 1);
+    CHECK(t, is_all_noted(), "more pages than the ceiling are flushed one by one");
+    take_away(t, r->space, va + 11 * PAGE_SIZE, 1);
+    CHECK(t, is_all_noted(), "a page more makes all of them few");
+    ring3_comes_and_goes(t, r, va);
+    shootdown_ceiling = ceiling;
+
+    take_away(t, r->space, va + 12 * PAGE_SIZE, 1);
+    isolation_flush();
+    CHECK(t, is_all_noted(), "a flush of all does not take the place of some pages");
+    ring3_comes_and_goes(t, r, va);
+    take_away(t, r->space, va + 13 * PAGE_SIZE, 1);
+    load(NULL);
+    load(r->space);
+    CHECK(t, is_all_noted(), "pages that were noted are lost by a switch away and back");
+}
+
+static void pti_flushes_in_context(struct test *t)
+{
+    struct ring3 r;
+    const vaddr_t va = TEST_USER_VA;
+    bool before = isolation_in_context;
+    if (skip_without_pti(t))
+        return;
+    if (!features.pcid) {
+        test_skip(t, "without PCIDs each load of ring 3's root flushes");
+        return;
+    }
+    isolation_in_context = true;
+    if (ring3_open(t, &r) &&
+        CHECK(t, space_map_fresh(r.space, va, 16, PT_WRITE | PT_USER, FRAME_OWNER_TEST) == ERR_OK, "map"))
+        notes_of_ranges(t, &r, va);
+    ring3_close(&r);
+    isolation_in_context = before;
+}
+TEST(pti_flushes_in_context, "opt=incontext: what ring 3's root is to forget is noted, page by page or all, "
+                             "and done on the way there");

@@ -9,6 +9,7 @@
 #include "lib/cost.h"
 #include "lib/patch.h"
 #include "lib/percpu.h"
+#include "mm/isolation.h"
 
 #define DEFINE(name, value)   __asm__ volatile("\n.ascii \"->" #name " %c0\"" ::"i"(value))
 #define SIZE(name, type)      DEFINE(name##_SIZE, sizeof(type))
@@ -29,6 +30,9 @@ void asm_offsets(void)
     OFFSET(PERCPU_USER_WORK, struct percpu_head, user_work);
     OFFSET(PERCPU_KERNEL_CR3, struct percpu_head, kernel_cr3);
     OFFSET(PERCPU_USER_CR3, struct percpu_head, user_cr3);
+    OFFSET(ISOLATION_RANGE_NEXT, struct isolation_range, next);
+    OFFSET(ISOLATION_RANGE_END, struct isolation_range, end);
+    OFFSET(ISOLATION_RANGE_STEP, struct isolation_range, step);
 
     OFFSET(THREAD_AWAITED_WHAT, struct thread_awaited, what);
     OFFSET(THREAD_AWAITED_FRAME, struct thread_awaited, frame);
@@ -86,6 +90,7 @@ void asm_offsets(void)
     DEFINE(PATCH_TIMES, PATCH_TIMES);
     DEFINE(PATCH_PTI, PATCH_PTI);
     DEFINE(PATCH_COST_CR3, PATCH_COST_CR3);
+    DEFINE(PATCH_COST_INVLPG, PATCH_COST_INVLPG);
     DEFINE(PATCH_COST_ENTRY, PATCH_COST_ENTRY);
     DEFINE(PATCH_COST_WIRE, PATCH_COST_WIRE);
     DEFINE(PATCH_SITE_CALL, PATCH_SITE_CALL);
