@@ -1,5 +1,6 @@
 /* The hot paths of kernel/mailbox.c, inline, so that six words go from the registers of a system call into a line, and from a place
- * into registers, without a stop in between. Included by kernel/mailbox.c and kernel/syscall_message.c only.
+ * into registers, without a stop in between. Included by kernel/mailbox.c, kernel/syscall_message.c and
+ * tests/user_resume.c only.
  *
  * What is unusual is left to functions of kernel/mailbox.c as the last thing that is done: so nothing here has to survive a call, and a
  * system call that sends a message saves no register (docs/benchmarks.md has where its ticks go). */

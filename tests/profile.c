@@ -127,6 +127,7 @@ static void recycle(struct test *t)
 struct seen {
     struct profile_totals totals;
     u64 stale, strange; /* words of the new owner; words of nobody */
+    u64 forbidden;      /* samples with a stack that was not to be read */
     cpu_t cpu;
 };
 
@@ -136,6 +137,7 @@ static void look_at(cpu_t cpu, const struct profile_sample *s, void *arg)
     if (cpu != seen->cpu)
         return;
     profile_count(&seen->totals, s);
+    seen->forbidden += s->depth && s->refusal != USER_ALLOWED && s->refusal != USER_FAULT;
     for (u32 i = 0; i < s->depth; i++) {
         seen->stale += s->stack[i] == NEW_OWNER;
         seen->strange += s->stack[i] != NEW_OWNER && s->stack[i] != CALLER;
@@ -200,6 +202,8 @@ static void storm_policy(struct test *t, cpu_t cpu, const struct shootdown_polic
           (unsigned long long)seen.stale, (unsigned long long)n->samples);
     CHECK(t, !seen.strange, "%s: %llu words of nobody in %llu samples", p->name,
           (unsigned long long)seen.strange, (unsigned long long)n->samples);
+    CHECK(t, !seen.forbidden, "%s: %llu stacks were read although that was refused", p->name,
+          (unsigned long long)seen.forbidden);
     CHECK(t, n->stacks,
           "%s: no stack was read in %llu samples: %llu of nobody, %llu pending, %llu switching, %llu "
           "borrowed, %llu no "

@@ -22,6 +22,9 @@ enum workload_mail {
     WORKLOAD_MAILS,
 };
 
+/* What the program `mail` does: its tests, or one thread that waits for messages. */
+enum workload_wait { WORKLOAD_MAIL_TESTS, WORKLOAD_MAIL_WAITS };
+
 #define WORKLOAD_LINE __attribute__((aligned(64))) /* a cache line to itself */
 
 /* What the program `initiator` times: a system call; or, without responders that touch the range, a page given back and touched again. */
@@ -47,7 +50,7 @@ struct workload {
     uint64_t rounds_before; /* what `round` is when the threads are started: not one to serve */
     uint64_t threads;       /* beside the first */
     uint64_t count;         /* rounds to run */
-    uint64_t op;            /* enum workload_op; courier: enum workload_mail */
+    uint64_t op;            /* enum workload_op; courier: enum workload_mail; mail: enum workload_wait */
 
     /* Raised by the initiator, in the kernel or in ring 3, when all of the range is mapped: touch it once. */
     uint64_t round WORKLOAD_LINE;
