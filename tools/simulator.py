@@ -39,12 +39,12 @@ def is_stale(target):
     return any(not os.path.exists(p) or os.path.getmtime(p) > made for p in files)
 
 
-def build(out=OUT, overlay=None, changed=()):
+def build(out=OUT, overlay=None, changed=(), also=()):
     """Returns the program's path and "", or None and what went wrong. overlay: a folder in which the files `changed` of the tree
-    stand once more, with a bug; what does not depend on them is taken from OUT, which has to be built."""
+    stand once more, with a bug; what does not depend on them is taken from OUT, which has to be built. also: more flags."""
     objects, failed = [], []
     os.makedirs(out, exist_ok=True)
-    compiler = [os.environ.get("CC", "gcc")] + FLAGS + (PLANTED + ["-I", overlay] if overlay else []) + ["-I."]
+    compiler = [os.environ.get("CC", "gcc")] + FLAGS + (PLANTED + ["-I", overlay] if overlay else []) + ["-I.", *also]
 
     def compile_one(source):
         name = source.replace("/", "_") + ".o"
@@ -63,7 +63,7 @@ def build(out=OUT, overlay=None, changed=()):
     for_each(compile_one, sources(), 1 if overlay else parallel_jobs())
     program = os.path.join(out, "adversary")
     if not failed:
-        linked = run([os.environ.get("CC", "gcc"), "-Wl,--gc-sections", "-o", program] + sorted(objects), COMPILE_SECONDS)
+        linked = run([os.environ.get("CC", "gcc"), "-Wl,--gc-sections", *also, "-o", program] + sorted(objects), COMPILE_SECONDS)
         if linked.status != 0:
             failed.append(linked.tail(12))
     return (None, failed[0]) if failed else (program, "")
