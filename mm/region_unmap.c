@@ -9,10 +9,20 @@
  * reaches from one piece into the next. */
 #define SHARED_BATCH PT_ENTRIES
 
-/* The end of what one ticket takes. */
-static vaddr_t piece_end(vaddr_t va, vaddr_t end, bool cow)
+/* The end of what one ticket takes of a region with shared frames: what one table maps, or else all the nothing up to the next table,
+ * however much: a program may have most of the address space without a page in it. Lock held. */
+static vaddr_t shared_piece_end(const struct pt *pt, vaddr_t va, vaddr_t end)
 {
-    return cow ? MIN(end, ALIGN_DOWN(va, 1ull << PT_2M) + (1ull << PT_2M)) : end;
+    u32 level;
+    u64 e;
+    vaddr_t next = va;
+    do {
+        pt_find(pt, next, 0, &level, &e);
+        if (!level || pte_is_leaf(e, level))
+            break;
+        next = ALIGN_DOWN(next, pt_span(level)) + pt_span(level);
+    } while (next < end);
+    return MIN(end, next > va ? next : ALIGN_DOWN(va, 1ull << PT_2M) + (1ull << PT_2M));
 }
 
 static NOINLINE void unmap_piece(struct space *s, vaddr_t start, vaddr_t end, bool cow)
@@ -80,7 +90,12 @@ static void unmap_range(struct space *s, vaddr_t start, vaddr_t end)
         bool cow = false;
         vaddr_t run_end = next_run(s, &va, end, &cow);
         for (vaddr_t next; va < run_end; va = next) {
-            next = piece_end(va, run_end, cow);
+            next = run_end;
+            if (cow) {
+                region_lock(s);
+                next = shared_piece_end(&s->pt, va, run_end);
+                region_unlock(s);
+            }
             unmap_piece(s, va, next, cow);
         }
     }
@@ -156,7 +171,8 @@ static NOINLINE err_t discard_piece(struct space *s, vaddr_t va, vaddr_t end, bo
     if (e == ERR_OK)
         e = pt_split_edges(&s->pt, va, end - 1);
     if (e == ERR_OK) {
-        *next = t.end = piece_end(va, MIN(end, r->end), r->cow);
+        vaddr_t last = MIN(end, r->end);
+        *next = t.end = r->cow ? shared_piece_end(&s->pt, va, last) : last;
         e = pt_discard(&s->pt, va, t.end, &taken.visitor, &change);
     }
     enum tlb_level need = space_taken_close(&taken, &change, TLB_ENTERED);

@@ -25,6 +25,33 @@ static void make_region(struct test *t, struct space *s, vaddr_t va, u64 bytes, 
     CHECK(t, e == ERR_OK && at == va, "region_map: %s", err_name(e));
 }
 
+/* Shared pages go by a ticket for each table. A program may have most of the address space with a page here and there, and copies of it: what
+ * is empty must cost nothing, or the end of such a program takes minutes (found by tests/fuzz/syscall.c). Half of it would be 2^25 tickets,
+ * at whatever speed: the runner's limit is hit. */
+static void region_huge_copy_goes(struct test *t)
+{
+    const u64 bytes = 64ull << 40;
+    struct space *s, *copy;
+    REQUIRE(t, space_create(&s) == ERR_OK, "no memory for a space");
+    if (CHECK(t, space_create(&copy) == ERR_OK, "no memory for a copy")) {
+        make_region(t, s, REGION_VA, bytes, PT_4K);
+        for (u32 i = 0; i < 3; i++)
+            CHECK(t,
+                  region_fault(s, REGION_VA + i * (bytes / 3 & ~(PAGE_SIZE - 1)), WRITE_HERE) == FAULT_RETRY,
+                  "page %u does not come in", i);
+        CHECK(t, region_clone(s, copy) == ERR_OK, "the copy cannot be made");
+        CHECK(t, region_discard(s, REGION_VA, REGION_VA + bytes) == ERR_OK, "its pages cannot be given back");
+        CHECK(t, !space_query(s, REGION_VA).present && space_query(copy, REGION_VA).present,
+              "the copy keeps what the other one gives back");
+        region_destroy_all(copy);
+        space_destroy(copy);
+    }
+    region_destroy_all(s);
+    space_destroy(s);
+}
+TEST(region_huge_copy_goes,
+     "copies of a region of 64 TiB with three pages are discarded and unmapped at once");
+
 /* Every CPU faults on the same pages at the same time, and writes its own word into each. */
 static struct race {
     struct space *space;
