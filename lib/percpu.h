@@ -20,11 +20,20 @@
 #define HOST_CPUS 16
 #endif
 cpu_t host_cpu(void);
-#define PERCPU(type, name)               type name[HOST_CPUS]
-#define DECLARE_PERCPU(type, name)       extern type name[HOST_CPUS]
-#define this_cpu(name)                   (name[host_cpu()])
-#define this_cpu_ptr(name)               (&name[host_cpu()])
-#define per_cpu(name, cpu)               (name[cpu])
+#ifdef HOST_PERCPU_BLOCKS /* as in the kernel, for code that names fields of a variable: a block for each CPU, made by the test */
+extern char *host_percpu_block[HOST_CPUS], __start_percpu[], __stop_percpu[];
+#define PERCPU(type, name)         __attribute__((section("percpu"), used)) type name
+#define DECLARE_PERCPU(type, name) extern __attribute__((section("percpu"))) type name
+#define per_cpu(name, cpu)         (*(__typeof__(name) *)(host_percpu_block[cpu] + ((char *)&(name)-__start_percpu)))
+#define this_cpu(name)             per_cpu(name, host_cpu())
+#define this_cpu_ptr(name)         (&this_cpu(name))
+#else
+#define PERCPU(type, name)         type name[HOST_CPUS]
+#define DECLARE_PERCPU(type, name) extern type name[HOST_CPUS]
+#define this_cpu(name)             (name[host_cpu()])
+#define this_cpu_ptr(name)         (&name[host_cpu()])
+#define per_cpu(name, cpu)         (name[cpu])
+#endif
 #define PERCPU_ENTRY(type, name)         PERCPU(type, name)
 #define DECLARE_PERCPU_ENTRY(type, name) DECLARE_PERCPU(type, name)
 #ifndef VOLLEY_SIM
