@@ -54,10 +54,13 @@ void cpu_facts_note(void)
     struct cpu_facts *f = &facts[self];
     note_cpuid(f);
     f->microcode = invlpg_erratum_microcode();
-    if (self == 0)
+    if (self == 0) {
         mtrr_keep();
-    else
-        f->mtrr_was = mtrr_match();
+    } else {
+        struct mtrr_found m = mtrr_match();
+        f->mtrr_was = m.was;
+        f->mtrr_left = m.left;
+    }
     if (safe_rdmsr(MSR_PAT, &f->pat) != 0)
         f->pat = 0;
 }
@@ -68,7 +71,7 @@ u32 cpu_facts_compare(void)
     char text[256];
     CPUMASK_FOREACH (c, &cpus_online) {
         cpu_facts_text(&facts[0], &facts[c], text, sizeof(text));
-        if (facts[c].mtrr_was) {
+        if (facts[c].mtrr_was && !facts[c].mtrr_left) {
             first = mended++ ? first : facts[c].mtrr_was;
         }
         if (text[0] && ++found <= NAMED)

@@ -10,7 +10,8 @@ struct cpu_facts {
     u32 signature, microcode;       /* CPUID.1:EAX; 0 if the revision cannot be read */
     u32 feature[CPU_FEATURE_WORDS]; /* less the bits that mirror what system software has switched on */
     u8 core_type;                   /* CPUID.1Ah:EAX[31:24]: 20h efficient, 40h performance; 0: not hybrid */
-    u32 mtrr_was; /* number of the first MTRR that was not as on CPU 0, before it was made so; 0: none */
+    u32 mtrr_was;  /* number of the first MTRR that was not as on CPU 0, before it was made so; 0: none */
+    u32 mtrr_left; /* of the first that could not be made so; 0: none */
     u64 pat;
 };
 
@@ -21,7 +22,7 @@ void cpu_facts_note(void);
 u32 cpu_facts_compare(void);
 
 const struct cpu_facts *cpu_facts_of(cpu_t cpu); /* cpu < MAX_CPUS; all 0 before it has noted them */
-u32 cpu_facts_mtrrs_mended(void);                /* CPUs whose MTRRs were not CPU 0's */
+u32 cpu_facts_mtrrs_mended(void);                /* CPUs whose MTRRs were not CPU 0's, and are now */
 u32 cpu_facts_differ(void);                      /* what cpu_facts_compare returned last */
 
 /* What differs, as words; "" if nothing. Pure. */

@@ -32,6 +32,8 @@ void cpu_facts_text(const struct cpu_facts *first, const struct cpu_facts *other
         if (more)
             SAY("has bits %x of CPUID.%s besides", more, words[i]);
     }
+    if (other->mtrr_left)
+        SAY("MTRR %x cannot be made the first CPU's", other->mtrr_left);
     if (other->pat != first->pat)
         SAY("PAT %llx, not %llx", (unsigned long long)other->pat, (unsigned long long)first->pat);
 }

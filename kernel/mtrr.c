@@ -60,6 +60,7 @@ static void write_kept(void)
     wbinvd();
     cr4_write(cr4 & ~CR4_PGE);
     cr3_write(cr3_read());
+    /* What is refused is found by who compares afterwards. */
     (void)safe_wrmsr(MSR_TYPE, kept[0] & ~(u64)TYPE_ENABLE);
     for (u32 n = 1, msr; (msr = number(n)) != 0; n++)
         (void)safe_wrmsr(msr, kept[n]);
@@ -70,15 +71,18 @@ static void write_kept(void)
     cr4_write(cr4);
 }
 
-u32 mtrr_match(void)
+struct mtrr_found mtrr_match(void)
 {
+    struct mtrr_found found = {0, 0};
     u64 cap;
     if (!have_kept)
-        return 0;
+        return found;
     if (safe_rdmsr(MSR_CAP, &cap) != 0 || cap != kept_cap)
-        return MSR_CAP; /* nothing can make them alike */
-    u32 different = first_different();
-    if (different)
+        return (struct mtrr_found){MSR_CAP, MSR_CAP}; /* nothing can make them alike */
+    found.was = first_different();
+    if (found.was) {
         write_kept();
-    return different;
+        found.left = first_different();
+    }
+    return found;
 }

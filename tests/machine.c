@@ -60,7 +60,7 @@ TEST(machine_cpus_are_alike, "each CPU has noted its stepping and its PAT, and t
 static u32 mtrr_now[MAX_CPUS];
 static void match_again(void *arg)
 {
-    mtrr_now[(cpu_t)(uintptr_t)arg] = mtrr_match() + 1;
+    mtrr_now[(cpu_t)(uintptr_t)arg] = mtrr_match().was + 1;
 }
 
 static void machine_memory_types_are_alike(struct test *t)
@@ -74,7 +74,7 @@ static void machine_memory_types_are_alike(struct test *t)
             "CPU %u does not work", c);
         CHECK(t, mtrr_now[c] == 1, "CPU %u: MTRR %x is not as on CPU 0", c, mtrr_now[c] - 1);
     }
-    CHECK(t, mtrr_match() == 0, "CPU 0 differs from what it was");
+    CHECK(t, mtrr_match().was == 0, "CPU 0 differs from what it was");
     test_note(t, "%u CPUs were made like CPU 0", cpu_facts_mtrrs_mended());
 }
 TEST(machine_memory_types_are_alike, "all CPUs have the MTRRs of CPU 0, whatever firmware has left in them");

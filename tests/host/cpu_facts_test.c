@@ -31,6 +31,10 @@ HOST_TEST(alike_and_not)
     b.signature = 0x90675;
     cpu_facts_text(&a, &b, text, sizeof(text));
     HOST_CHECK(!strcmp(text, "signature 90675, not 90672, PAT 7, not 6"), "\"%s\"", text);
+    b = a;
+    b.mtrr_was = b.mtrr_left = 0x200;
+    cpu_facts_text(&a, &b, text, sizeof(text));
+    HOST_CHECK(!strcmp(text, "MTRR 200 cannot be made the first CPU's"), "\"%s\"", text);
 }
 
 HOST_TEST(long_lists_are_cut)
