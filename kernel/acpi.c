@@ -59,6 +59,23 @@ static struct roots find_roots(const struct boot_info *boot, struct acpi_info *o
     return r;
 }
 
+/* The structure's memory is firmware's own. In memory that is given away it would be overwritten, and a CPU that reads there could be
+ * sent anywhere: the table is wrong, or meant for another map. */
+static void check_mailbox(const struct boot_info *boot, struct acpi_info *out)
+{
+    u64 at = out->wakeup_mailbox.v;
+    for (u32 i = 0; at && i < boot->mem_count; i++) {
+        const struct boot_mem_range *r = &boot->mem[i];
+        if (r->type != BOOT_MEM_USABLE || r->start.v >= at + PAGE_SIZE ||
+            (r->start.v <= at && at - r->start.v >= r->size))
+            continue;
+        acpi_note(out, "MADT: the mailbox at 0x%lx, in usable memory, is ignored; INIT and SIPI are tried",
+                  at);
+        out->wakeup_mailbox = PADDR(0);
+        return;
+    }
+}
+
 static void parse_madt(const struct acpi_table *t, acpi_map_fn map, struct acpi_info *out)
 {
     (void)map;
@@ -161,6 +178,7 @@ void acpi_parse(const struct boot_info *boot, acpi_map_fn map, struct acpi_info 
     if (!listed)
         acpi_note(out, "no usable list of tables (XSDT or RSDT); only the boot CPU can be used");
     acpi_numa_finish(out);
+    check_mailbox(boot, out);
     if (listed && !out->have_madt)
         acpi_note(out, "no usable MADT; only the boot CPU can be used");
 }

@@ -143,13 +143,35 @@ static bool has_arrived(cpu_t c)
     return atomic_load_relaxed(&slots[c].claimed) != SLOT_OPEN;
 }
 
-/* Firmware lets them go one by one, and each takes its own time from there. */
+static bool wake_one(const struct smp_start *s, cpu_t c)
+{
+    return ap_mailbox_wake(s->mailbox, slots[c].apic_id, s->page.v + s->trampoline_mailbox_offset,
+                           s->wait_ms);
+}
+
+static bool arrives(const struct smp_start *s, cpu_t c)
+{
+    struct wait w = WAIT("a CPU to come from firmware's mailbox", wait_ms(s->wait_ms));
+    while (!has_arrived(c))
+        if (!wait_spin(&w))
+            return false;
+    return true;
+}
+
+/* Firmware lets them go one by one, and each takes its own time from there. A CPU whose turn was taken back may have seen it
+ * before: then it clears the word when that is the next CPU's already, who has not heard it. So from there on each is called
+ * a second time if it does not come. */
 static void wake_by_mailbox(const struct smp_start *s, cpu_t first, cpu_t end)
 {
-    for (cpu_t c = first; c < end; c++)
-        if (!ap_mailbox_wake(s->mailbox, slots[c].apic_id, s->page.v + s->trampoline_mailbox_offset,
-                             s->wait_ms))
+    bool in_doubt = false;
+    for (cpu_t c = first; c < end; c++) {
+        bool taken = wake_one(s, c);
+        if (taken && in_doubt && !arrives(s, c))
+            taken = wake_one(s, c);
+        if (!taken && !has_arrived(c))
             log_error("CPU %u (APIC id %u): firmware does not take its wake-up", c, slots[c].apic_id);
+        in_doubt |= !taken;
+    }
 }
 
 /* The ICR write of each command orders slots and parameters before the start (apic/x2apic.h, apic/xapic.c). */

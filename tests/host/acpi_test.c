@@ -57,6 +57,40 @@ HOST_TEST(good_nodes_and_units)
                info.oem_table);
 }
 
+/* The MADT of a machine whose firmware wakes CPUs through the page at `at`, with 16 MiB of usable memory from 2 MiB on. */
+static void parse_with_mailbox(u64 at)
+{
+    struct fake_table madt;
+    fake_tables_build(&boot);
+    fake_madt_begin(&madt, fake_at(FAKE_MADT), 5);
+    fake_madt_lapic(&madt, 0, 1);
+    fake_table_add(&madt, 16 | 16 << 8, 8);
+    fake_table_add(&madt, at, 8);
+    fake_table_end(&madt);
+    boot.mem[0] =
+        (struct boot_mem_range){.start = PADDR(0x200000), .size = 16 << 20, .type = BOOT_MEM_USABLE};
+    boot.mem[1] = (struct boot_mem_range){.start = PADDR(0x1200000), .size = 1 << 20, .type = BOOT_MEM_NVS};
+    boot.mem_count = 2;
+    fake_parse(&boot, &info);
+    boot.mem_count = 0;
+}
+
+HOST_TEST(mailbox_in_usable_memory)
+{
+    static const u64 good[] = {0x1ff000, 0x1200000, 0x1300000, 0xffffffffff000},
+                     bad[] = {0x200000, 0x11ff000};
+    for (u32 i = 0; i < ARRAY_SIZE(good); i++) {
+        parse_with_mailbox(good[i]);
+        HOST_CHECK(info.wakeup_mailbox.v == good[i] && info.note_count == 0, "%lx: %s", good[i],
+                   info.notes[0]);
+    }
+    for (u32 i = 0; i < ARRAY_SIZE(bad); i++) {
+        parse_with_mailbox(bad[i]);
+        HOST_CHECK(info.wakeup_mailbox.v == 0 && fake_noted(&info, "in usable memory, is ignored"), "%lx: %s",
+                   bad[i], info.notes[0]);
+    }
+}
+
 HOST_TEST(distances_that_cannot_be)
 {
     static const struct {

@@ -319,6 +319,8 @@ HOST_TEST(cpus_max_leaves_the_rest_alone)
 
 static struct ap_mailbox box;
 static u32 woken, rounds_deaf;
+static cpu_t tardy = CPU_NONE; /* it sees its turn, and answers when that has been taken back */
+static cpu_t wiped;            /* whose turn it was by then */
 
 /* Firmware's side, whenever the boot CPU looks at the word. */
 void host_sim_point(const volatile void *p)
@@ -326,6 +328,16 @@ void host_sim_point(const volatile void *p)
     if (p != &box.command || box.command != AP_MAILBOX_WAKE)
         return;
     cpu_t cpu = cpu_by_apic_id(box.apic_id);
+    if (tardy != CPU_NONE && cpu != tardy && cpu == tardy + 1) {
+        box.command = AP_MAILBOX_NONE;
+        wiped = cpu;
+        if (claim(ids[tardy]))
+            come_online(tardy);
+        tardy = CPU_NONE;
+        return;
+    }
+    if (cpu == tardy)
+        return;
     if (cpu == CPU_NONE || behaviour[cpu] == NEVER) {
         rounds_deaf++;
         return;
@@ -348,6 +360,21 @@ HOST_TEST(with_a_mailbox_nobody_is_sent_a_sipi)
     with_mailbox = NULL;
     HOST_CHECK(command_count == 0 && woken == CPUS - 2, "%u commands, %u woken", command_count, woken);
     HOST_CHECK(errors == 2 && strstr(last_error, "of the last wake-up") && rounds_deaf, "%u: %s", errors,
+               last_error);
+}
+
+HOST_TEST(a_turn_that_a_late_one_wipes_is_given_again)
+{
+    all_behave(COMES);
+    with_mailbox = &box;
+    woken = 0;
+    tardy = 2;
+    wiped = CPU_NONE;
+    HOST_CHECK(start() == CPUS, "%u online", cpu_online_count());
+    with_mailbox = NULL;
+    HOST_CHECK(wiped == 3 && woken == CPUS - 2 && box.command == AP_MAILBOX_NONE,
+               "CPU %u was wiped, %u were woken", wiped, woken);
+    HOST_CHECK(command_count == 0 && errors == 1 && strstr(last_error, "CPU 2"), "%u: %s", errors,
                last_error);
 }
 
