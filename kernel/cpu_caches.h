@@ -21,13 +21,16 @@ struct cpu_cache {
     u8 level, kind; /* enum cpu_cache_kind */
     bool fully_associative, inclusive;
     u32 ways, line, sets,
-        shared_by; /* shared_by: ids of the topology, more than there are CPUs if some ids are unused */
+        shared_by; /* shared_by: ids of the topology, more than there are CPUs if some ids are unused; 0: not said */
     u64 bytes;
 };
 
 #define CPU_CACHES_MAX 8u
-/* From leaf 4, or AMD's 8000001Dh. Returns how many; 0: the processor does not say. */
+/* From leaf 4, or AMD's 8000001Dh, or what older ones have instead, 80000005h and 80000006h. Returns how many; 0: the processor does not say. */
 u32 cpu_caches_read(cpuid_fn read, struct cpu_cache out[CPU_CACHES_MAX]);
+
+/* The ways that four bits of these leaves stand for, the TLBs' too; `all` for every one, 0 for a code without meaning. */
+u32 cpu_amd_ways(u32 code, u32 all);
 
 enum cpu_tlb_kind { TLB_DATA = 1, TLB_CODE = 2, TLB_UNIFIED = 3, TLB_LOADS = 4, TLB_STORES = 5 };
 enum cpu_tlb_page { TLB_4K = 1, TLB_2M = 2, TLB_4M = 4, TLB_1G = 8 };

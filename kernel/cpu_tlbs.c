@@ -100,13 +100,6 @@ static u32 read_codes(cpuid_fn read, struct cpu_tlb *out, bool *see_18h)
     return n;
 }
 
-/* Four bits of associativity (AMD manual volume 3, appendix E, "L2/L3 cache and TLB associativity field"). */
-static u16 amd_ways(u32 code, u32 entries)
-{
-    static const u16 ways[16] = {0, 1, 2, 3, 4, 6, 8, 0, 16, 0, 32, 48, 64, 96, 128, 0};
-    return code == 15 ? (u16)entries : ways[code];
-}
-
 /* The form of leaves 80000006h and 80000019h: 12 bits of entries and 4 of ways, for code below, for data above. */
 static u32 amd_pair(struct cpu_tlb *out, u32 n, u32 word, u8 level, u8 pages)
 {
@@ -114,7 +107,7 @@ static u32 amd_pair(struct cpu_tlb *out, u32 n, u32 word, u8 level, u8 pages)
         u32 entries = word & 0xfff;
         n = put(out, n,
                 (struct cpu_tlb){level, i ? TLB_DATA : TLB_CODE, pages, (u16)entries,
-                                 amd_ways(word >> 12 & 0xf, entries)});
+                                 (u16)cpu_amd_ways(word >> 12 & 0xf, entries)});
     }
     return n;
 }

@@ -87,6 +87,32 @@ static const struct leaf barcelona[] = {
     {0x80000008, ANY, {0x3030, 0, 0x2003, 0}},
     {0x80000019, ANY, {0xf0300000, 0x60100000, 0, 0}},
 };
+static const struct leaf qemu[] = {
+    /* QEMU's TCG, 4 CPUs: family 6 of AMD, and the leaf of later ones hidden */
+    {0, ANY, {0xd, 0x68747541, 0x444d4163, 0x69746e65}},
+    {1, ANY, {0x00000663, 0x00040800, 0xfffa3203, 0x178bfbff}},
+    {0x80000000, ANY, {0x8000000a, 0x68747541, 0x444d4163, 0x69746e65}},
+    {0x80000001, ANY, {0x00000663, 0, 0x00000175, 0x2fd3fbff}},
+    {0x80000005, ANY, {0x01ff01ff, 0x01ff01ff, 0x40020140, 0x40020140}},
+    {0x80000006, ANY, {0x00000000, 0x42004200, 0x02008140, 0x00808140}},
+    {0x8000001d, 0, {0x00004121, 0x01c0003f, 0x0000003f, 1}},
+};
+static const struct leaf first_k8[] = {
+    /* one core, family Fh model 5, no third level, whose word in 80000006h is reserved; leaves above 18h do not exist */
+    {0, ANY, {1, 0x68747541, 0x444d4163, 0x69746e65}},
+    {1, ANY, {0x00000f58, 0x00000800, 0, 0x078bfbff}},
+    {0x80000000, ANY, {0x80000018, 0x68747541, 0x444d4163, 0x69746e65}},
+    {0x80000001, ANY, {0x00000f58, 0x00000106, 0, 0xe1d3fbff}},
+    {0x80000005, ANY, {0xff08ff08, 0xff20ff20, 0x40020140, 0x40020140}},
+    {0x80000006, ANY, {0x00000000, 0x42004200, 0x04008140, 0x00000000}},
+    {0x80000008, ANY, {0x3028, 0, 0, 0}},
+};
+static const struct leaf willamette[] = {
+    /* a processor of Intel's from before leaf 4: of the older form it has the second level alone */
+    {0, ANY, {2, 0x756e6547, 0x6c65746e, 0x49656e69}}, {1, ANY, {0x00000f0a, 0x00010808, 0, 0x3febfbff}},
+    {2, ANY, {0x665b5001, 0, 0, 0x007a7040}},          {0x80000000, ANY, {0x80000006, 0, 0, 0}},
+    {0x80000006, ANY, {0, 0, 0x01006040, 0}},
+};
 static const struct leaf core2[] = {
     /* 2 cores, one thread each, before leaf 0Bh */
     {0, ANY, {0xa, 0x756e6547, 0x6c65746e, 0x49656e69}},
@@ -185,7 +211,7 @@ HOST_TEST(zen2_has_packed_fields)
 HOST_TEST(older_processors)
 {
     READ(barcelona);
-    SAYS(caches, "");
+    SAYS(caches, "L1d 64K/2, L1i 64K/2, L2 512K/16, L3 6M/48");
     SAYS(
         tlbs,
         "L1i 4K 32/full, L1d 4K 48/full, L1i 2M+4M 16/full, L1d 2M+4M 48/full, L1d 1G 48/full, L2i 4K 512/4, "
@@ -195,6 +221,31 @@ HOST_TEST(older_processors)
     SAYS(caches, "L1d 32K/8, L1i 32K/8, L2 2M/8");
     SAYS(tlbs, "L1i 2M 8/4, L1i 4K 128/4, L2d 4M 32/4, L1d 4K 16/4, L1d 4M 16/4, L2d 4K 256/4");
     shifts(0, 1, 1, "CPUID 1");
+}
+
+HOST_TEST(caches_of_older_leaves)
+{
+    READ(qemu);
+    SAYS(caches, "L1d 64K/2, L1i 64K/2, L2 512K/16, L3 16M/16");
+    READ(first_k8);
+    SAYS(caches, "L1d 64K/2, L1i 64K/2, L2 1M/16");
+    READ(willamette);
+    SAYS(caches, "L2 256K/8");
+    struct cpu_cache c[CPU_CACHES_MAX];
+    READ(barcelona);
+    HOST_CHECK(cpu_caches_read(read_recorded, c) == 4 && c[3].sets == 2048 && c[3].line == 64 &&
+                   !c[3].shared_by && !c[0].fully_associative,
+               "%u sets of %u bytes, shared by %u", c[3].sets, c[3].line, c[3].shared_by);
+    /* Fully associative; and a level that is switched off, or of a code without meaning, is none. */
+    static struct leaf made[] = {
+        {0x80000000, ANY, {0x80000006, 0, 0, 0}},
+        {0x80000005, ANY, {0, 0, 0x20ff0140, 0}},
+        {0x80000006, ANY, {0, 0, 0x02000140, 0x00809140}},
+    };
+    READ(made);
+    SAYS(caches, "L1d 32K/full");
+    HOST_CHECK(cpu_caches_read(read_recorded, c) == 1 && c[0].ways == 512 && c[0].sets == 1, "%u ways",
+               c[0].ways);
 }
 
 /* A processor, or a hypervisor, whose every leaf is nonsense. */
