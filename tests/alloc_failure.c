@@ -401,6 +401,7 @@ TEST(alloc_failure_thread, "threads and processes: every allocation refused in t
 
 #define RING3_MS    10u /* far more than the program takes, scaled */
 #define RING3_SWEEP 40u
+#define READERS     8u
 
 /* Ring 3 meets the refusal itself, in a fault or a system call: the program may fail, the kernel may not. */
 static void alloc_failure_ring3(struct test *t)
@@ -415,6 +416,7 @@ static void alloc_failure_ring3(struct test *t)
         if (!user_open(t, &r, PROGRAM))
             break;
         r.w->count = 1;
+        r.w->threads = MIN(cpu_online_count() - 1, READERS);
         thread_handle_t h;
         fault_alloc_arm(n);
         err_t e = process_start(r.process, cpu_self(), WORKLOAD_VA, &h);

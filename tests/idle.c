@@ -13,7 +13,7 @@
 #define ROUNDS test_rounds(300, 24)
 #define SPREAD                                                                                               \
     400u /* PAUSEs between two messages, fewer than these: so that they come at every step of going idle */
-#define SHOTS test_rounds(8, 3)
+#define SHOTS test_rounds(8, 1)
 #define LONG                                                                                                 \
     test_rounds(                                                                                             \
         500, 64) /* after so many, an idle CPU is idle: with many of them each turn of ours is one of all */

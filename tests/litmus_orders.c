@@ -11,7 +11,7 @@
 #define INITIATOR 0u
 #define TARGET    1u
 /* The order is that of the initiator and one target. The others are there because a shootdown has many: so many do. */
-#define OBSERVERS 32u
+#define OBSERVERS 16u
 
 static const enum stop_point here[] = {STOP_POSTED, STOP_LOCAL, STOP_WAIT, STOP_RELEASE};
 static const enum stop_point there[] = {STOP_ENTERED, STOP_TAKEN,     STOP_PENDING, STOP_ACKED,

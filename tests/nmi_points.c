@@ -19,6 +19,7 @@
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 #define ARRIVAL_LIMIT_MS   500u
 #define FAULT_ADDRESS      0x0000123456789000ull /* put into CR2 before the NMI */
+#define RESIDENTS          16u
 #define NOT_MAPPED         (RESIDENTS_FREE_VA + 0x40 * PAGE_SIZE)
 #define ROUNDS             test_rounds(3, 1)
 #define PAUSES             test_rounds(100, 8) /* until a second NMI, which is held back, has come for sure */
@@ -256,6 +257,7 @@ static void nmi_at_each_step(struct test *t)
     pauses = PAUSES;
     trap_test_nmi_expect(true);
     trap_test_nmi_call(in_nmi);
+    observers_at_most(RESIDENTS); /* the NMIs are those of one initiator and one target */
     if (residents_enter(t, &r)) {
         target_space = r.space;
         if (CHECK(t, stop_begin() == ERR_OK, "the stop points cannot be switched on")) {
@@ -266,6 +268,7 @@ static void nmi_at_each_step(struct test *t)
         CHECK(t, stop_end(), "%s", stop_why());
     }
     residents_leave(t, &r);
+    observers_at_most(MAX_CPUS);
     trap_test_nmi_call(NULL);
     trap_test_nmi_expect(false);
     policy_restore(t, before);

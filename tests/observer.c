@@ -11,7 +11,7 @@
 
 /* Uses of the page after the change, by each observer: one would do on TCG and Bochs, where a stale entry stays; some more
  * give hardware that replays or speculates a chance. */
-#define USES_AFTER test_rounds(16, 4)
+#define USES_AFTER test_rounds(16, 2)
 /* An observer that never hears of the change ends by itself. */
 #define OBSERVER_MS 5000u
 /* How long an observer takes no interrupts: long against the way from an initiator's return to the new owner's content. */

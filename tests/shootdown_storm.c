@@ -11,7 +11,7 @@
 #define STORM_MS 20000u
 /* Shootdowns in one storm, over all initiators: enough for every order of two, few enough for 64 virtual CPUs on two real. */
 #define SHOOTDOWNS 96u
-/* More CPUs than so many shoot at each other once, under the policy in force; under the others so many are enough. */
+/* More CPUs than so many shoot at each other once, each at its own page, under the policy in force; else so many are enough. */
 #define INITIATORS 64u
 
 /* Each CPU's own page, or everyone's. */
@@ -117,7 +117,9 @@ static void check_storm(struct test *t, u32 initiators, bool one_page)
     if (CHECK(t, e == ERR_OK, "the keeper's page: %s", err_name(e)))
         TABLE_FOREACH (policy, struct shootdown_policy, p)
             if (POLICY_USABLE(p))
-                run_storm(t, p, p == shootdown_policy() ? initiators : MIN(initiators, INITIATORS), one_page);
+                run_storm(t, p,
+                          !one_page && p == shootdown_policy() ? initiators : MIN(initiators, INITIATORS),
+                          one_page);
     space_destroy(storm.space);
 }
 
