@@ -2,7 +2,7 @@
 #include "lib/context.h"
 #include "tests/thread_util.h"
 
-#define ROUNDS 1000u
+#define ROUNDS test_rounds(1000, 50)
 
 static u32 ended;
 

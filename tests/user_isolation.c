@@ -32,7 +32,7 @@ static void user_exhaustion(struct test *t)
 {
     u64 checks = user_run(t, "hog", 0, 0, 20);
     /* What it took, it took from its own limits: there is room for another. */
-    checks += user_run(t, "churn", last_cpu(), 20, 20);
+    checks += user_run(t, "churn", last_cpu(), test_rounds(20, 4), 20);
     test_note(t, "%llu checks in ring 3", (unsigned long long)checks);
 }
 TEST(user_exhaustion,

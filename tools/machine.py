@@ -49,6 +49,9 @@ class Settings:
         if not re.fullmatch(r"[1-9][0-9]*[MG]", self.memory):
             raise Wrong(f"MEM={self.memory}: allowed is a number with M or G")
         self.cpu = get("CPU", "corei7_icelake_u" if self.emulator == "bochs" else "host" if self.accel == "kvm" else "max")
+        self.tb_size = get("TB_SIZE", None)
+        if self.tb_size and not re.fullmatch(r"[1-9][0-9]*", self.tb_size):
+            raise Wrong(f"TB_SIZE={self.tb_size}: allowed is a number of MiB")
         self.extra = shlex.split(get("QEMU_EXTRA", ""))
         self.out = get("OUT", None)
         self.debugger = get("DEBUGGER", "0") == "1"
@@ -120,7 +123,7 @@ def qemu_command(s, work, serial=None):
     qemu = which("qemu-system-x86_64")
     if not qemu:
         raise Wrong("qemu-system-x86_64 is not installed: run tools/setup")
-    accel = "kvm" if s.accel == "kvm" else f"tcg,thread={s.thread}"
+    accel = "kvm" if s.accel == "kvm" else f"tcg,thread={s.thread}" + (f",tb-size={s.tb_size}" if s.tb_size else "")
     big = s.apic_ids_above_255()
     split = ",kernel-irqchip=split" if big and s.accel == "kvm" else ""
     command = [qemu, "-machine", f"q35{split}", "-accel", accel, "-cpu", s.cpu, "-smp", s.smp, "-m", s.memory,
