@@ -3,6 +3,7 @@
 #include "kernel/exception.h"
 
 #include "kernel/backtrace.h"
+#include "kernel/gdt.h"
 #include "kernel/panic.h"
 #include "kernel/uaccess.h"
 #include "lib/context.h"
@@ -19,8 +20,9 @@ bool (*trap_page_fault_hook)(struct trap_frame *f, vaddr_t address);
 bool process_fault(struct trap_frame *f, vaddr_t address) __attribute__((weak));
 bool (*trap_user_fault_hook)(struct trap_frame *f, vaddr_t address) = process_fault;
 
-void double_fault_handle(struct trap_frame *f); /* called by trap_entry.asm */
-void debug_in_kernel(struct trap_frame *f);     /* the same */
+void double_fault_handle(struct trap_frame *f);       /* called by trap_entry.asm */
+void debug_in_kernel(struct trap_frame *f);           /* the same */
+void segment_missing_in_kernel(struct trap_frame *f); /* the same */
 extern const char syscall_entry[];
 
 const char *trap_name(u64 vector)
@@ -173,6 +175,18 @@ void debug_in_kernel(struct trap_frame *f)
 {
     if (f->rip != (u64)syscall_entry)
         panic_trap(f, "the kernel sets neither TF nor breakpoint registers");
+}
+
+bool (*trap_segment_hook)(struct trap_frame *f);
+
+/* An IRETQ to ring 3, and nothing else: all other segments are always present, and so are all gates. */
+void segment_missing_in_kernel(struct trap_frame *f)
+{
+    if (trap_segment_hook && trap_segment_hook(f))
+        return;
+    panic_trap(f, (f->error | 3) == SEL_USER_CODE
+                      ? "ring 3 was to go on with a flush put off: a promise has been forgotten"
+                      : "a segment is not present");
 }
 
 /* Mostly: the stack ran into its guard page, and the page fault had nowhere to push its frame. CR2 tells where. */

@@ -5,6 +5,7 @@
 #include "lib/patch.h"
 #include "lib/string.h"
 #include "lib/x86/desc.h"
+#include "mm/shootdown.h"
 
 PERCPU_ENTRY(struct cpu_segments, cpu_segments);
 PERCPU_ENTRY(struct trap_entry_stack, trap_entry_stack);
@@ -49,6 +50,13 @@ void gdt_init_cpu(const struct trap_stacks *s)
     lldt(0);
     ltr(SEL_TSS);
 }
+
+static void bar_user(bool barred)
+{
+    const u64 code = SEGMENT(DESC_CODE, 3) | DESC_LONG;
+    this_cpu_ptr(cpu_segments)->gdt[SEL_USER_CODE / 8] = barred ? code & ~DESC_PRESENT : code;
+}
+TABLE_ENTRY(shootdown_gate, struct shootdown_gate, user_segment) = {.bar = bar_user};
 
 void trap_set_kernel_stack(u64 top)
 {

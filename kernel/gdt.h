@@ -21,7 +21,8 @@ enum selector {
  *
  * A debug exception shares the double fault's. From ring 3 it goes on to the thread's stack at once (trap_entry.asm). In the
  * kernel it is a panic, but at the first instruction of the SYSCALL entry: ring 3 can bring one about there, on its own stack
- * pointer, by TF on some machines and by MOV SS before SYSCALL on others (CVE-2018-8897). */
+ * pointer, by TF on some machines and by MOV SS before SYSCALL on others (CVE-2018-8897). #NP, which only an IRETQ to ring 3 can bring about
+ * here, shares it too. */
 enum ist { IST_NONE, IST_NMI, IST_DOUBLE_FAULT, IST_MACHINE_CHECK };
 
 /* 64-bit TSS: SDM volume 3A, figure 7-11. */

@@ -43,6 +43,7 @@ static enum ist ist_of(u32 v)
         return IST_NMI;
     case EXC_DOUBLE_FAULT:
     case EXC_DEBUG:
+    case EXC_SEGMENT_NOT_PRESENT:
         return IST_DOUBLE_FAULT;
     case EXC_MACHINE_CHECK:
         return IST_MACHINE_CHECK;

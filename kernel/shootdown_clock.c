@@ -5,7 +5,8 @@
 #include "lib/x86/cpu.h"
 #include "mm/shootdown.h"
 
-_Static_assert(USER_WORK_TLB == SHOOTDOWN_USER_WORK, "mm sets the bit that user_return_work looks at");
+_Static_assert(USER_WORK_TLB == SHOOTDOWN_USER_WORK && USER_WORK_BARRED == SHOOTDOWN_USER_BARRED,
+               "mm sets the bits that user_return_work looks at");
 
 static void set(u64 us, void (*fn)(void))
 {

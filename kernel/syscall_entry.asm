@@ -4,7 +4,8 @@
 ;         RFLAGS into R11, loaded CS and SS from IA32_STAR, and cleared in RFLAGS what IA32_FMASK names
 ;         (kernel/syscall_init.c): interrupts are off, DF, AC, TF and NT clear. It has not changed RSP nor GS (SDM volume
 ;         2, SYSCALL).
-; Leaves: by SYSRETQ, every register from the frame; RCX and R11 hold RIP and RFLAGS.
+; Leaves: by SYSRETQ, every register from the frame; RCX and R11 hold RIP and RFLAGS. With USER_WORK_BARRED set: by IRETQ, all registers
+;         from the frame.
 ; Calls:  syscall_dispatch(struct trap_frame *) on the thread's kernel stack, with a whole struct trap_frame: vector
 ;         TRAP_SYSCALL, error = the number. It returns with interrupts off. RSP is aligned to 16 at each CALL.
 ;
@@ -21,7 +22,7 @@
 
 global syscall_entry, syscall_entry_switch, syscall_dispatch_return, syscall_leave
 global syscall_pti_enter, syscall_pti_leave, syscall_pti_left ; places where a test wants NMIs (tests/nmi_entry.c)
-extern syscall_dispatch, user_return_work, trap_entry_stack
+extern syscall_dispatch, user_return_work, trap_entry_stack, trap_user_worked
 
 USER_DATA equ 0x18 | 3          ; as in kernel/gdt.h
 USER_CODE equ 0x20 | 3
@@ -59,9 +60,12 @@ syscall_restore:
 syscall_leave:
     swapgs
     o64 sysret
+; Where ring 3 is barred although no work is left, somebody has forgotten what bars it: out by IRETQ, which faults.
 syscall_work:
+    test dword [percpu(PERCPU_USER_WORK)], ~USER_WORK_BARRED & 0xffffffff
+    jz trap_user_worked
     call user_return_work
-    jmp syscall_restore
+    jmp syscall_dispatch_return
 
 ; RSP is free: ring 3's waits in the scratch word.
 syscall_pti_enter:

@@ -85,9 +85,11 @@ enum user_work {
     USER_WORK_RESCHED = 1u << 0, /* someone else is ready, or this thread's slice is over */
     USER_WORK_KILLED = 1u << 1,  /* the running thread is to exit */
     USER_WORK_TLB = 1u << 2,     /* reserved for policies that flush before ring 3 */
+    USER_WORK_BARRED =
+        1u << 30, /* no work: these policies have not done theirs, and an IRETQ to ring 3 faults */
 };
 /* Called by trap_entry.asm and syscall_entry.asm when user_work is not 0: on the thread's kernel stack, irq_depth 0,
- * interrupts off; returns with interrupts off and user_work 0, or not at all. */
+ * interrupts off; returns with interrupts off and no work left, or not at all. */
 void user_return_work(void);
 
 /* Boot CPU, once, after space_init and the calibration of the timer: makes the caller thread "boot" of CPU 0, and CPU 0's idle

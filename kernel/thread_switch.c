@@ -251,7 +251,7 @@ static void switch_to(struct thread *next)
     next->state = THREAD_RUNNING;
     next->switches++;
     this_cpu(thread_current) = next;
-    this_cpu(percpu_head.user_work) = (this_cpu(percpu_head.user_work) & USER_WORK_TLB) |
+    this_cpu(percpu_head.user_work) = (this_cpu(percpu_head.user_work) & (USER_WORK_TLB | USER_WORK_BARRED)) |
                                       (atomic_load_relaxed(&next->killed) ? USER_WORK_KILLED : 0);
     trap_set_kernel_stack(next->stack_top);
     fpu_switch(prev, next);
@@ -479,8 +479,8 @@ err_t thread_move(struct thread *t, cpu_t to)
 void user_return_work(void)
 {
     u32 work;
-    while ((work = this_cpu(percpu_head.user_work)) != 0) {
-        this_cpu(percpu_head.user_work) = 0;
+    while ((work = this_cpu(percpu_head.user_work) & ~USER_WORK_BARRED) != 0) {
+        this_cpu(percpu_head.user_work) &= USER_WORK_BARRED;
         if (work & USER_WORK_TLB)
             shootdown_user_return();
         if (work & USER_WORK_KILLED) {

@@ -25,6 +25,7 @@ enum exception {
     EXC_BREAKPOINT = 3,
     EXC_INVALID_OPCODE = 6,
     EXC_DOUBLE_FAULT = 8,
+    EXC_SEGMENT_NOT_PRESENT = 11,
     EXC_GENERAL_PROTECTION = 13,
     EXC_PAGE_FAULT = 14,
     EXC_MACHINE_CHECK = 18,
@@ -79,6 +80,9 @@ static inline bool trap_is_user(const struct trap_frame *f)
 
 /* Page-fault hook: returns true if the fault was explained and the access is to be retried. mm registers one. */
 extern bool (*trap_page_fault_hook)(struct trap_frame *f, vaddr_t address);
+/* Asked about each IRETQ to ring 3 that found its segment not present, on the debug exception's stack, NMI context: true: it is, try again.
+ * For a test. */
+extern bool (*trap_segment_hook)(struct trap_frame *f);
 
 /* A vector's name as the manual has it ("page fault (#PF)"); for 32 and above "interrupt". */
 const char *trap_name(u64 vector);

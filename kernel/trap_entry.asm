@@ -6,27 +6,25 @@
 ;         CS, RIP and, for some exceptions, an error code (SDM volume 3A, section 6.14.2).
 ; Leaves: by IRETQ, with every register as it was. C functions get a pointer to struct trap_frame (kernel/trap.h) in
 ;         RDI.
-; Calls:  exception_handle, trap_interrupt, nmi_handle, double_fault_handle, machine_check_handle, debug_in_kernel,
-;         msg_drain, user_return_work; at each CALL RSP is aligned to 16.
+; Calls:  exception_handle, segment_missing_in_kernel, trap_interrupt, nmi_handle, double_fault_handle, machine_check_handle,
+;         debug_in_kernel, msg_drain, user_return_work; at each CALL RSP is aligned to 16.
 ;
-; Context. An interrupt raises irq_depth, an exception does not: it runs in the context of what it interrupted, so that
-; the page-fault handler of ring 3, and of a copy to or from ring 3, can turn interrupts on and wait.
+; Context. An interrupt raises irq_depth, an exception does not: it runs in the context of what it interrupted, so that the page-fault
+; handler of ring 3, and of a copy to or from ring 3, can turn interrupts on and wait.
 ;
-; GS. Kernel code always has the CPU's per-CPU block as GS base; ring 3 has its own, and the kernel's waits in
-; IA32_KERNEL_GS_BASE. An entry from ring 3 (RPL in the saved CS) therefore begins and ends with SWAPGS. NMI, double
-; fault and machine check cannot go by CS: they can hit the kernel in the few instructions between its entry from ring 3
-; and its SWAPGS. Their rule ("paranoid") looks at the base itself: the kernel's is in the upper half, so bit 63 of
-; IA32_GS_BASE is set, and ring 3's is in the lower half, because CR4.FSGSBASE stays off (kernel/control.c) and a
-; selector that ring 3 loads has base 0. RDMSR takes about 100 ticks, which only these three have to spend. Likewise for
-; CR3: what they find there they leave there.
+; GS. Kernel code always has the CPU's per-CPU block as GS base; ring 3 has its own, and the kernel's waits in IA32_KERNEL_GS_BASE. An
+; entry from ring 3 (RPL in the saved CS) therefore begins and ends with SWAPGS. NMI, double fault and machine check cannot go by CS:
+; they can hit the kernel in the few instructions between its entry from ring 3 and its SWAPGS, and #NP between that of the way out and
+; IRETQ. Their rule ("paranoid") looks at the base itself: the kernel's is in the upper half, so bit 63 of IA32_GS_BASE is set, and ring
+; 3's is in the lower half, because CR4.FSGSBASE stays off (kernel/control.c) and a selector that ring 3 loads has base 0. RDMSR takes
+; about 100 ticks, which only these have to spend. Likewise for CR3: what they find there they leave there.
 ;
-; Flags. Ring 3 sets DF, AC, TF and NT as it likes. A gate clears TF and NT (SDM volume 3A, section 6.12.1.3). DF is
-; cleared wherever ring 3 can have been interrupted; the kernel itself never sets it. AC is cleared by CLAC where SMAP is
-; in force: an interrupt inside a user-access section must not keep the section open for the handler. IRETQ restores all.
+; Flags. Ring 3 sets DF, AC, TF and NT as it likes. A gate clears TF and NT (SDM volume 3A, section 6.12.1.3). DF is cleared wherever ring
+; 3 can have been interrupted; the kernel itself never sets it. AC is cleared by CLAC where SMAP is in force: an interrupt inside a
+; user-access section must not keep the section open for the handler. IRETQ restores all.
 ;
-; A vector's frame pointer chain goes straight from the C handler to the interrupted function's caller, because RBP is
-; left alone here; kernel/backtrace.c recognises the return addresses exported below and finds the interrupted RIP
-; behind them.
+; A vector's frame pointer chain goes straight from the C handler to the interrupted function's caller, because RBP is left alone here;
+; kernel/backtrace.c recognises the return addresses exported below and finds the interrupted RIP behind them.
 
 %include "kernel/entry.inc"
 
@@ -34,14 +32,15 @@ MSR_GS_BASE    equ 0xc0000101
 MSR_X2APIC_EOI equ 0x80b        ; as in apic/apic.h
 APIC_REG_EOI   equ 0x0b0
 VECTOR_DEBUG   equ 1
+VECTOR_SEGMENT equ 11           ; #NP
 
 global trap_stubs, trap_entry_message, trap_message_by_store, trap_entry_raw, trap_user_enter, trap_user_start
 global trap_interrupt_return, trap_exception_return, trap_paranoid_return, trap_message_return
-global trap_message_user_return, trap_user_leave
+global trap_message_user_return, trap_user_worked, trap_user_leave
 global trap_message_pti_enter, trap_pti_leave, trap_pti_left
 global trap_entry_message_ring3, trap_message_user_leave ; places where a test wants NMIs (tests/nmi_entry.c)
 extern exception_handle, trap_interrupt, nmi_handle, double_fault_handle, machine_check_handle, debug_in_kernel
-extern shootdown_user_closed
+extern segment_missing_in_kernel, shootdown_user_closed
 extern msg_drain, user_return_work, thread_resumed, thread_awaited, syscall_dispatch_return
 extern trap_raw_count, trap_message_entered, trap_message_ticks, apic_is_x2apic, apic_mmio, trap_entry_stack
 extern trap_paranoid_cr3
@@ -181,6 +180,8 @@ trap_message_resume:
     call thread_resumed
     jmp syscall_dispatch_return
 trap_message_user_work:
+    test dword [percpu(PERCPU_USER_WORK)], ~USER_WORK_BARRED & 0xffffffff
+    jz trap_message_user_worked ; as in trap_user_work
     call user_return_work
     jmp trap_message_user_worked
 trap_message_stamp_entry:
@@ -325,6 +326,8 @@ trap_user_leave:
     swapgs
     iretq
 trap_user_work:
+    test dword [percpu(PERCPU_USER_WORK)], ~USER_WORK_BARRED & 0xffffffff
+    jz trap_user_worked         ; a promise is forgotten: IRETQ faults
     call user_return_work
     jmp trap_user_worked
 
@@ -368,7 +371,7 @@ trap_return_without_iret:
     popfq
     ret
 
-; ---- NMI, double fault, machine check, debug exceptions in the kernel ----
+; ---- NMI, double fault, machine check; debug exceptions and #NP in the kernel ----
 
 ; R12 = the handler. EBX tells whether GS was swapped, R13D whether ring 3's root was loaded; C keeps all three
 ; (callee-saved). The stack is the CPU's own for this vector (IST), so a second one of the same kind must not come before
@@ -441,15 +444,25 @@ debug_entry_no_code:
 PARANOID_ENTRY debug_entry, VECTOR_DEBUG, debug_in_kernel
 debug_entry_ring3:
     push VECTOR_DEBUG
+ist_entry_ring3:
     cld
     swapgs
-    PATCH_SITE PATCH_PTI, debug_pti_enter
-debug_move:
+    PATCH_SITE PATCH_PTI, ist_pti_enter
+ist_move:
     MOVE_TO_THREAD_STACK 7
     jmp trap_exception_entered
-debug_pti_enter:
+ist_pti_enter:
     LOAD_KERNEL_CR3
-    jmp debug_move
+    jmp ist_move
+
+; An IRETQ to ring 3 that finds the segment not present (mm/shootdown/promise.c) stands behind SWAPGS and the load of ring 3's root.
+segment_entry_any:
+    test byte [rsp + TRAP_FRAME_CS - TRAP_FRAME_ERROR], 3
+    jnz segment_entry_ring3
+PARANOID_ENTRY segment_entry, VECTOR_SEGMENT, segment_missing_in_kernel
+segment_entry_ring3:
+    push VECTOR_SEGMENT
+    jmp ist_entry_ring3
 
 ; Every stub is padded to 16 bytes, so that the IDT is filled by arithmetic. Exceptions that push an error code: 8, 10 to
 ; 14, 17, 21, 29, 30 (SDM volume 3A, table 6-1; AMD manual volume 2, table 8-1).
@@ -466,6 +479,8 @@ trap_stubs:
     jmp nmi_entry_no_code
 %elif v == 8
     jmp double_fault_entry
+%elif v == VECTOR_SEGMENT
+    jmp segment_entry_any
 %elif v == 18
     jmp machine_check_entry_no_code
 %else

@@ -222,6 +222,15 @@ void ticket_wait_earlier(struct space *s, enum tlb_level need);
 /* The bit of percpu_head.user_work that makes a CPU call shootdown_user_return before it returns to ring 3
  * (kernel/thread.h: USER_WORK_TLB). */
 #define SHOOTDOWN_USER_WORK (1u << 2)
+/* Beside it while ring 3 is barred on this CPU: no work, but system calls return by IRETQ meanwhile, which looks at the segment. */
+#define SHOOTDOWN_USER_BARRED (1u << 30)
+
+/* Placed by whoever has the segments: an IRETQ of this CPU to ring 3 faults (SDM volume 2, IRET: #NP), or goes. Interrupts off; NMIs
+ * return to ring 0 from where promises are made. */
+struct shootdown_gate {
+    void (*bar)(bool barred);
+};
+TABLE_DECLARE(shootdown_gate, struct shootdown_gate);
 
 /* Does this CPU touch no user memory before it returns to ring 3, or calls shootdown_user_open? Says no where nobody knows: in
  * a kernel thread, after each switch. Policies that put a flush off past their handler ask. */

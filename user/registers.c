@@ -16,7 +16,8 @@
 
 static bool has_avx;
 static u64 rounds, cpus, spin;
-static u64 generation; /* so that a late thread does not find the pattern of an early one */
+static const struct workload *shared; /* NULL: nobody will say stop */
+static u64 generation;                /* so that a late thread does not find the pattern of an early one */
 
 typedef u8 ymm_t[32] __attribute__((aligned(32)));
 struct registers {
@@ -91,7 +92,7 @@ static s64 hold(u64 number)
     struct registers in, out;
     check_new();
     u64 seed = number * 0x9e3779b97f4a7c15ull + atomic_fetch_add(&generation, 1);
-    for (u64 i = 0; i < rounds; i++) {
+    for (u64 i = 0; i < rounds && !workload_stopped(shared); i++) {
         for (u32 k = 0; k < 16; k++)
             for (u32 j = 0; j < 32; j++)
                 in.ymm[k][j] = (u8)((seed += 0x2545f4914f6cdd1dull) >> 56);
@@ -119,11 +120,12 @@ s64 program(u64 arg)
     struct thread t[THREADS];
     u64 started = 0;
     check_begin(w);
+    shared = w;
     find_avx();
     rounds = workload_count(w, arg, ROUNDS_USUAL);
     cpus = (u64)sys_cpus(0, NULL);
     spin = workload_pauses(SPIN, 300);
-    for (u32 lap = 0; lap < 2; lap++) { /* the second finds what the first has left */
+    for (u32 lap = 0; lap < 2 && !workload_stopped(w); lap++) { /* the second finds what the first has left */
         for (started = 0; started < THREADS; started++)
             if (!check(thread_create(&t[started], hold, started, started % MIN(cpus, 2ull)) == 0,
                        "no thread %llu", ULL(started)))

@@ -10,8 +10,9 @@
  * finds tlb_pending raised, and must not touch user memory.
  * Bad at: the flush forgets everything of the space; whoever needs FLUSHED meanwhile has to interrupt again.
  *
- * A forgotten promise does not go unnoticed: the next promise asserts that none is left over, and with DEBUG=1 so does each system call
- * (shootdown_user_close). Hedron makes the hardware fault on the way out instead. */
+ * A forgotten promise faults, as in Hedron: from the promise until it is kept the CPU's code segment of ring 3 is not present, so an IRETQ to
+ * it is #NP; a system call returns by SYSRETQ, which does not look at segments, only while user_work is 0, and here it is not
+ * (kernel/syscall_entry.asm). So no way out has to be trusted to call promise_keep; it costs two stores. */
 #include "lib/assert.h"
 #include "lib/cost.h"
 #include "lib/stop_point.h"
@@ -22,6 +23,16 @@ COUNTER(shootdown_promise_kept, "flushes that served all promises since the last
 
 static PERCPU(bool, promised);
 
+static void bar_ring3(bool barred)
+{
+    u32 work = this_cpu(percpu_head.user_work);
+    this_cpu(percpu_head.user_work) =
+        barred ? work | SHOOTDOWN_USER_WORK | SHOOTDOWN_USER_BARRED : work & ~SHOOTDOWN_USER_BARRED;
+    TABLE_FOREACH (shootdown_gate, struct shootdown_gate, g)
+        g->bar(barred);
+}
+
+/* Interrupts off. */
 static void promise(void)
 {
     counter_inc(shootdown_promised);
@@ -32,7 +43,7 @@ static void promise(void)
     }
     this_cpu(promised) = true;
     this_cpu(tlb_pending)++; /* before anyone is told */
-    this_cpu(percpu_head.user_work) |= SHOOTDOWN_USER_WORK;
+    bar_ring3(true);
     compiler_barrier();
 }
 
@@ -46,6 +57,7 @@ static void promise_keep(void)
     compiler_barrier();
     this_cpu(promised) = false;
     this_cpu(tlb_pending)--;
+    bar_ring3(false);
 }
 
 static void promise_received(struct msg_in *in)

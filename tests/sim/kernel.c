@@ -296,6 +296,8 @@ void sim_before_ring3(void)
         this_cpu(percpu_head.user_work) &= ~SHOOTDOWN_USER_WORK;
         shootdown_user_return();
     }
+    if (this_cpu(percpu_head.user_work) & SHOOTDOWN_USER_BARRED)
+        panic("a promise has been forgotten: the hardware would fault");
 }
 
 /* The thread's body is over: what has been put off until its return to ring 3 is done now. */
