@@ -2,8 +2,11 @@
 
 #include "lib/atomic.h"
 #include "lib/string.h"
+#include "smp/cpus.h"
 
-#define RUN_LIMIT_MS 60000u /* hang detector */
+#define RUN_LIMIT_MS  60000u /* hang detector */
+#define THREADS_USUAL 64u
+#define THREADS_LEAST 16u
 
 bool user_open(struct test *t, struct user_run *r, const char *program)
 {
@@ -48,12 +51,20 @@ void user_close(struct user_run *r)
     r->w = NULL;
 }
 
+/* 0, which is the program's choice, up to TEST_CPUS_USUAL CPUs; with many of them fewer threads, as the turns of each are paid by all. */
+static u64 threads_for_many(void)
+{
+    u32 cpus = cpu_online_count();
+    return cpus <= TEST_CPUS_USUAL ? 0 : MIN(cpus - 1, test_rounds(THREADS_USUAL, THREADS_LEAST));
+}
+
 u64 user_run(struct test *t, const char *program, cpu_t cpu, u64 count, u64 least)
 {
     struct user_run r;
     u64 checks = 0;
     if (user_open(t, &r, program)) {
         r.w->count = count;
+        r.w->threads = threads_for_many();
         if (user_start(t, &r, cpu) && user_wait(t, &r)) {
             struct workload_verdict v = r.w->verdict;
             v.failure[sizeof(v.failure) - 1] = 0;

@@ -41,7 +41,7 @@ TEST(user_faultstorm, "racing faults of one page bring in one frame");
 #define TURNS_LIMIT_MS  20000u
 #define ROUNDS_OF_RANGE 3u
 
-/* Threads that the kernel starts in one process, one on each CPU; each says where it is and how often it has been round. */
+/* Threads that the kernel starts in one process, one on each CPU as far as a process may have so many; each says where it is and how often it has been round. */
 static void user_responders(struct test *t)
 {
     struct user_run r;
@@ -54,7 +54,7 @@ static void user_responders(struct test *t)
     r.w->pages = 2;
     u32 started = 0;
     for (cpu_t c = 0; c < cpu_count(); c++) {
-        if (!cpu_is_online(c) || c == cpu_self())
+        if (!cpu_is_online(c) || c == cpu_self() || started == PROCESS_THREADS_MAX)
             continue;
         err_t e = process_start(r.process, c, WORKLOAD_VA + started, &h);
         if (CHECK(t, e == ERR_OK, "CPU %u: %s", c, err_name(e)))
