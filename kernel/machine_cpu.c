@@ -9,6 +9,8 @@
 #include "lib/wait.h"
 #include "smp/cpus.h"
 
+#define CR4_LA57 (1ull << 12)
+
 static struct cpuid_regs read(u32 leaf, u32 subleaf)
 {
     return cpuid(leaf, subleaf);
@@ -32,6 +34,7 @@ static void model_record(struct json *j)
     json_u64(j, "microcode", cpu_facts_of(0)->microcode);
     json_u64(j, "cpus_differ", cpu_facts_differ());
     json_u64(j, "mtrrs_mended", cpu_facts_mtrrs_mended());
+    json_str(j, "la57", !features.la57 ? "absent" : cr4_read() & CR4_LA57 ? "on" : "off");
     if (features.hypervisor)
         json_str(j, "hypervisor", features.hypervisor_id);
     else
