@@ -17,7 +17,7 @@ HEAD = """# Bugs on purpose
 
 Written by `tools/mutants --table` (`make mutants`), at commit {commit}. Each line is a small, realistic bug of `tests/mutants/`, planted in
 that build alone, and what noticed it. `make test` tries six of them, others with every commit; `make test-long` tries all; `make lint` sees to it
-that each still has its place in the sources.
+that each still has its place in the sources. [real-bugs.md](real-bugs.md) has those that are named after bugs of other kernels.
 
 **{dead} of {all} bugs are noticed**: {sim} on the simulated machine ([adversary.md](adversary.md)), {kernel} by a boot of the kernel's self tests,
 {both} by both, {host} by a host test. {equivalent} break nothing, and are listed with the argument. {alive}
