@@ -3,6 +3,7 @@
  * tests/host/bringup_test.c. */
 #include "smp/cpus.h"
 #include "apic/apic.h"
+#include "kernel/thread_internal.h"
 #include "kernel/trap.h"
 #include "kernel/worker.h"
 #include "lib/atomic.h"
@@ -15,7 +16,8 @@
 #define CR0_TS   (1ull << 3) /* set and cleared by whoever switches vector state */
 
 static struct {
-    u64 cr0, cr4, efer, stack;
+    u64 cr0, cr4, efer;
+    u64 stack, idle_stack; /* of what asked, and of the idle thread, on which the CPU came up */
 } seen[MAX_CPUS];
 
 static void read_registers(void *arg)
@@ -25,6 +27,7 @@ static void read_registers(void *arg)
     seen[c].cr4 = cr4_read();
     seen[c].efer = rdmsr(MSR_EFER);
     seen[c].stack = (u64)__builtin_frame_address(0);
+    seen[c].idle_stack = this_cpu(thread_cpu.idle)->rsp; /* not running: we are */
 }
 
 static void cpus_all_started(struct test *t)
@@ -35,6 +38,11 @@ static void cpus_all_started(struct test *t)
     CHECK(t, !cpu_is_online(cpu_count()) && !cpu_is_online(CPU_NONE), "a CPU that does not exist is online");
 }
 TEST(cpus_all_started, "every CPU that was to start is online");
+
+static bool are_close(u64 a, u64 b)
+{
+    return (a > b ? a - b : b - a) < PAGE_SIZE;
+}
 
 static void cpus_are_alike(struct test *t)
 {
@@ -54,13 +62,12 @@ static void cpus_are_alike(struct test *t)
               (unsigned long long)seen[c].cr4, (unsigned long long)seen[0].cr4);
         CHECK(t, seen[c].efer == seen[0].efer, "CPU %u: EFER %llx, CPU 0: %llx", c,
               (unsigned long long)seen[c].efer, (unsigned long long)seen[0].efer);
-        for (cpu_t d = 0; d < c; d++) {
-            u64 apart =
-                seen[c].stack > seen[d].stack ? seen[c].stack - seen[d].stack : seen[d].stack - seen[c].stack;
-            if (cpu_is_online(d) && apart < PAGE_SIZE)
-                CHECK(t, false, "CPUs %u and %u run on one stack, at %llx", c, d,
-                      (unsigned long long)seen[c].stack);
-        }
+        for (cpu_t d = 0; d < c; d++)
+            if (cpu_is_online(d) && (are_close(seen[c].stack, seen[d].stack) ||
+                                     are_close(seen[c].idle_stack, seen[d].idle_stack)))
+                CHECK(t, false, "CPUs %u and %u run on one stack: at %llx and %llx, idle at %llx and %llx", c,
+                      d, (unsigned long long)seen[c].stack, (unsigned long long)seen[d].stack,
+                      (unsigned long long)seen[c].idle_stack, (unsigned long long)seen[d].idle_stack);
     }
 }
 TEST(cpus_are_alike, "all CPUs have the boot CPU's CR0, CR4 and EFER, and each a stack of its own");
