@@ -13,11 +13,12 @@ struct ap_slot {
 };
 
 struct ap_params {
-    u64 page;       /* physical address of the trampoline page, below 1 MiB */
-    u64 temp_cr3;   /* physical, below 4 GiB: the kernel half, and the trampoline page mapped one to one */
-    u64 final_cr3;  /* the kernel's own root, anywhere */
-    u64 efer;       /* as on the boot CPU, LMA left out */
-    u64 cr0, cr4;   /* as on the boot CPU, PCIDE left out (can only be set in long mode) */
+    u64 page;      /* physical address of the trampoline page, below 1 MiB */
+    u64 temp_cr3;  /* physical, below 4 GiB: the kernel half, and the trampoline page mapped one to one */
+    u64 final_cr3; /* the kernel's own root, anywhere */
+    u64 efer;      /* as on the boot CPU, LMA left out */
+    u64 cr0,
+        cr4; /* as on the boot CPU; of CR4 what every 64-bit processor has, as the others are not known yet */
     u64 slots;      /* struct ap_slot *, kernel virtual */
     u64 slot_count; /* entries there */
     u64 entry;      /* NORETURN void entry(u64 cpu), kernel virtual */

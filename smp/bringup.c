@@ -31,8 +31,10 @@ enum slot_state { SLOT_OPEN = 0, SLOT_CLAIMED = 1, SLOT_ONLINE = 2, SLOT_CLOSED 
 
 #define MSR_EFER   0xc0000080u
 #define EFER_LMA   (1ull << 10) /* read-only: follows LME and PG */
-#define CR4_PCIDE  (1ull << 17) /* can only be set in 64-bit mode (SDM volume 3A, section 4.10.1) */
-#define INT3       0xcc
+/* DE, PAE, MCE, PGE, OSFXSR and OSXMMEXCPT: what every 64-bit processor has. The rest is for features_init_cpu, once the CPU is known
+ * to have it: a bit that it lacks would fault in the trampoline, where nothing handles that. */
+#define CR4_START (1ull << 3 | 1ull << 5 | 1ull << 6 | 1ull << 7 | 1ull << 9 | 1ull << 10)
+#define INT3      0xcc
 
 /* JMP ptr16:16, the trampoline's first instruction: opcode, 16-bit offset, 16-bit segment (SDM volume 2, JMP). */
 #define FAR_JUMP_OPCODE  0xea
@@ -129,7 +131,7 @@ static struct ap_params *fill_page(const struct smp_start *s, u32 count)
         .final_cr3 = s->final_cr3,
         .efer = rdmsr(MSR_EFER) & ~EFER_LMA,
         .cr0 = cr0_read(),
-        .cr4 = cr4_read() & ~CR4_PCIDE,
+        .cr4 = cr4_read() & CR4_START,
         .slots = (u64)slots,
         .slot_count = count,
         .entry = (u64)s->entry,
