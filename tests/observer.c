@@ -1,5 +1,6 @@
 #include "tests/observer.h"
 
+#include "kernel/idle.h"
 #include "kernel/trap.h"
 #include "kernel/worker.h"
 #include "lib/context.h"
@@ -88,6 +89,15 @@ static bool has_changed(const struct observation *x)
     return atomic_load_acquire(&x->changed);
 }
 
+/* Interrupts off since the look, so that a doorbell rung after it ends the wait. */
+static void wait_as_idle(const struct observation *x)
+{
+    irq_disable();
+    if (!has_changed(x))
+        idle_wait();
+    irq_enable();
+}
+
 static void observe_until_changed(struct observation *x, struct observer *o)
 {
     struct wait w = WAIT("the change under observation", wait_ms(OBSERVER_MS));
@@ -97,6 +107,8 @@ static void observe_until_changed(struct observation *x, struct observer *o)
         bool changed = has_changed(x);
         use_once(x, o, changed);
         after += changed;
+        if (x->idles && !changed)
+            wait_as_idle(x);
         /* The right policies are waiting for us to take interrupts again. */
         if (window && (after == x->uses_after || rdtsc() - start > window)) {
             irq_enable();
@@ -182,6 +194,9 @@ void observers_changed(struct observation *x)
     /* orders: the operation and all that the caller did since before an observer's next use; pairs with:
      * tests/observer.c:has_changed (acquire); else: as there. */
     atomic_store_release(&x->changed, 1);
+    if (x->idles)
+        CPUMASK_FOREACH (c, &x->observers)
+            smp_doorbell(c);
 }
 
 void observers_finish(struct observation *x)

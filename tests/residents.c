@@ -26,13 +26,27 @@ bool residents_enter_alone(struct test *t, struct residents *r)
     return true;
 }
 
-bool residents_enter(struct test *t, struct residents *r)
+static bool enter(struct test *t, struct residents *r, bool idle)
 {
     if (!residents_enter_alone(t, r))
         return false;
-    r->reading = (struct observation){
-        .space = r->space, .va = TEST_USER_VA, .use = OBSERVE_READ, .before = CONTENT, .after = CONTENT};
+    r->reading = (struct observation){.space = r->space,
+                                      .va = TEST_USER_VA,
+                                      .use = OBSERVE_READ,
+                                      .before = CONTENT,
+                                      .after = CONTENT,
+                                      .idles = idle};
     return CHECK(t, observers_start(&r->reading), "%s", r->reading.broken);
+}
+
+bool residents_enter(struct test *t, struct residents *r)
+{
+    return enter(t, r, false);
+}
+
+bool residents_enter_idle(struct test *t, struct residents *r)
+{
+    return enter(t, r, true);
 }
 
 void residents_leave(struct test *t, struct residents *r)

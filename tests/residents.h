@@ -20,6 +20,8 @@ struct residents {
 
 bool residents_enter(struct test *t, struct residents *r);
 void residents_leave(struct test *t, struct residents *r);
+/* As residents_enter, but between two reads the others wait as idle CPUs do. */
+bool residents_enter_idle(struct test *t, struct residents *r);
 
 /* As residents_enter, but the others stay idle; left with residents_leave too. */
 bool residents_enter_alone(struct test *t, struct residents *r);

@@ -1,6 +1,7 @@
 /* Every policy against what it declares: each operation, the path that it takes, the words that every CPU has published at return
  * and at release, and that memory is never given back before them. Goes through the policy table, so that a new file in
  * mm/shootdown/ is held to it by itself. Whether anything stale can be reached is what the tests of stale.c look at. */
+#include "kernel/idle.h"
 #include "kernel/trap.h"
 #include "lib/context.h"
 #include "lib/features.h"
@@ -123,7 +124,7 @@ static void check_cell(struct test *t, struct space *user, const struct shootdow
     sum.deferred += defers;
 }
 
-static u32 check_all(struct test *t)
+static u32 check_all(struct test *t, bool idle)
 {
     u32 policies = 0;
     TABLE_FOREACH (policy, struct shootdown_policy, p) {
@@ -132,13 +133,29 @@ static u32 check_all(struct test *t)
         if (!POLICY_USABLE(p) || !policy_use(t, p->name, &before))
             continue;
         policies++;
-        if (residents_enter(t, &r))
+        if (idle ? residents_enter_idle(t, &r) : residents_enter(t, &r))
             for (u32 i = 0; i < ARRAY_SIZE(ops); i++)
                 check_cell(t, r.space, p, &ops[i]);
         residents_leave(t, &r);
         policy_restore(t, before);
     }
     return policies;
+}
+
+/* delivery=mwait, with residents that watch their inbox, as every machine can by polling: how often the store alone was enough. */
+static u64 check_by_store(struct test *t)
+{
+    enum idle_how how = idle_how();
+    u64 before = counter_now(t, "msg_woken_by_store");
+    if (!CHECK(t, idle_use(IDLE_POLL) == ERR_OK, "idle CPUs cannot poll"))
+        return 0;
+    msg_delivery_set(MSG_DELIVERY_MWAIT);
+    (void)check_all(t, true);
+    CHECK(t, idle_use(how) == ERR_OK, "idle= cannot be put back");
+    u64 by_store = counter_now(t, "msg_woken_by_store") - before;
+    CHECK(t, by_store || cpu_online_count() == 1 || !inbox_watch_is_possible(),
+          "no CPU that watches its inbox was told by a store alone");
+    return by_store;
 }
 
 static void shootdown_conformance(struct test *t)
@@ -149,11 +166,15 @@ static void shootdown_conformance(struct test *t)
     DELIVERIES_FOREACH(d)
     {
         msg_delivery_set(*d);
-        policies += check_all(t);
+        policies += check_all(t, false);
     }
+    u64 by_store = check_by_store(t);
     msg_delivery_set(was);
-    test_note(t, "%u policies, %u deliveries, %u cells, of them %u routed, %u deferred, %u by NMI",
-              policies / TEST_DELIVERIES, TEST_DELIVERIES, sum.cells, sum.routed, sum.deferred, sum.nmi);
+    test_note(t,
+              "%u policies, %u deliveries, %u cells, of them %u routed, %u deferred, %u by NMI; %llu CPUs told by "
+              "the store alone",
+              policies / TEST_DELIVERIES, TEST_DELIVERIES + 1, sum.cells, sum.routed, sum.deferred, sum.nmi,
+              (unsigned long long)by_store);
 }
 TEST(shootdown_conformance,
      "each policy, each delivery, each operation: path, and words at return and at release, as declared");
