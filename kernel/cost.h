@@ -31,5 +31,8 @@ bool cost_set(enum cost c, u64 ticks);
 /* The sites of lines count (counters cache_lines, cpu_turns) and spend nothing, until told otherwise. THREAD. */
 void cost_count(bool on);
 
-/* Measures this machine's prices and prints them as a profile (kernel/cost_measure.c). THREAD. */
+/* What can be set of a measured price: 0 for one that is nearer to nothing than to COST_MIN, else within COST_MIN and COST_MAX. */
+u32 cost_settable(u64 ticks);
+/* Measures this machine's prices and prints them as settings, which cost_set takes as they are, and as a `cost` record with how far they can be
+ * trusted (kernel/cost_measure.c). THREAD. */
 void cost_measure(void);

@@ -1,13 +1,14 @@
 /* cost=measure: what the operations of the cost model cost on this machine, as settings for the command line.
  *
  * Each figure is the best of some batches: what disturbs (interrupts of firmware, another machine on the same host) only adds.
- * On an emulator they are the emulator's, and say nothing of a processor. */
+ * On an emulator they are the emulator's, and say nothing of a processor: its record says so. */
 #include "apic/apic.h"
 #include "kernel/cost.h"
 #include "kernel/trap.h"
 #include "kernel/worker.h"
 #include "lib/atomic.h"
 #include "lib/features.h"
+#include "lib/json.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "lib/wait.h"
@@ -175,15 +176,38 @@ static cpu_t any_other(void)
     return CPU_NONE;
 }
 
+u32 cost_settable(u64 ticks)
+{
+    return ticks < COST_MIN / 2 ? 0 : (u32)MIN(MAX(ticks, COST_MIN), COST_MAX);
+}
+
+static const char *trust(void)
+{
+    switch (emulator) {
+    case EMULATOR_NONE:
+        return "hardware";
+    case EMULATOR_BOCHS:
+    case EMULATOR_TCG:
+        return "none: an emulator's own, of no processor";
+    default:
+        return "none: of a virtual machine, whose commands and interrupts leave it";
+    }
+}
+
 static void print_profile(const u64 ticks[COSTS])
 {
-    print("cost: measured on %s:", features.brand);
+    struct json j;
+    print("cost: measured on %s, trust: %s\ncost:", features.brand, trust());
     for (u32 c = 0; c < COSTS; c++)
-        print(" cost.%s=%llu", cost_name((enum cost)c), (unsigned long long)ticks[c]);
+        print(" cost.%s=%u", cost_name((enum cost)c), cost_settable(ticks[c]));
     print("\ncost: entry is an interrupt to oneself less the command; wire a round trip to another CPU less "
-          "command, entry "
-          "and line%s\n",
-          emulator == EMULATOR_NONE ? "" : "; this is an emulator, so it is what the emulator takes");
+          "command, entry and line\n");
+    json_begin(&j, "cost");
+    json_str(&j, "cpu", features.brand);
+    json_str(&j, "trust", trust());
+    for (u32 c = 0; c < COSTS; c++)
+        json_u64(&j, cost_name((enum cost)c), cost_settable(ticks[c]));
+    json_end(&j);
 }
 
 void cost_measure(void)

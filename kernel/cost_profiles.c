@@ -17,3 +17,15 @@ COST_PROFILE(
     haswell,
     "Xeon of the Haswell and Broadwell generation, one socket", [COST_INVLPG] = 216, [COST_CR3] = 124,
     [COST_INVPCID] = 216, [COST_ENTRY] = 1212, [COST_ICR] = 298, [COST_LINE] = 125, [COST_WIRE] = 483);
+
+/* Skylake, as far as figures were found; they are two, and of page-table isolation, where the two flushes of a page differ:
+ *
+ *   invpcid 350           "~350 cycles per-page", INVPCID of one page, 4-core Skylake desktop: D. Hansen, linux-kernel, 5 December 2017,
+ *                         "x86 TLB flushing: INVPCID vs. deferred CR3 write"
+ *   invlpg 212            that less 138, by which INVLPG of the same page is cheaper: Skylake, madvise of 1 and of 10 pages, 2119 and
+ *                         6791 cycles with INVPCID for the user's copy, 1986 and 5417 with INVLPG for it: 4672 less 3431, by 9 pages:
+ *                         N. Amit, linux-kernel, August 2019, "x86/mm/tlb: Defer TLB flushes with PTI" (RFC v2)
+ *   the rest              none found: as haswell */
+COST_PROFILE(
+    skylake, "Skylake: INVLPG and INVPCID, the rest as haswell", [COST_INVLPG] = 212, [COST_CR3] = 124,
+    [COST_INVPCID] = 350, [COST_ENTRY] = 1212, [COST_ICR] = 298, [COST_LINE] = 125, [COST_WIRE] = 483);

@@ -133,3 +133,22 @@ static void cost_values(struct test *t)
     CHECK(t, cost_word_for(1006, true) == (1006 | 1u << 31), "by the clock");
 }
 TEST(cost_values, "prices that can be set, and what the loop makes of them");
+
+/* What cost=measure prints is what can be given back, whatever was measured. */
+static void cost_measured_values(struct test *t)
+{
+    static const struct {
+        u64 ticks;
+        u32 settable;
+    } cases[] = {{0, 0},     {COST_MIN / 2 - 1, 0}, {COST_MIN / 2, COST_MIN}, {COST_MIN - 1, COST_MIN},
+                 {216, 216}, {COST_MAX, COST_MAX},  {COST_MAX + 1, COST_MAX}, {~0ull, COST_MAX}};
+    u32 before = cost_ticks(COST_INVPCID);
+    for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+        u32 settable = cost_settable(cases[i].ticks);
+        CHECK(t, settable == cases[i].settable, "%llu ticks are made %u, not %u",
+              (unsigned long long)cases[i].ticks, settable, cases[i].settable);
+        CHECK(t, cost_set(COST_INVPCID, settable), "%u ticks cannot be set", settable);
+    }
+    CHECK(t, cost_set(COST_INVPCID, before), "the price before cannot be set again");
+}
+TEST(cost_measured_values, "each price that cost=measure may print can be set");
