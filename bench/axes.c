@@ -3,6 +3,7 @@
 #include "lib/param.h"
 #include "lib/string.h"
 #include "smp/cpus.h"
+#include "smp/message.h"
 
 /* 1; a few; one less than, exactly, and more than Linux's ceiling of 33; a whole table's worth. */
 static struct bench_axis pages = {.count = 7, .value = {1, 4, 10, 32, 33, 64, 512}};
@@ -18,6 +19,11 @@ const struct bench_axis *bench_axis_pages(void)
 bool bench_axis_pages_chosen(void)
 {
     return pages_chosen;
+}
+
+bool bench_axis_cpus_chosen(void)
+{
+    return cpus_asked.count != 0;
 }
 
 const struct bench_axis *bench_axis_cpus(void)
@@ -143,6 +149,41 @@ PARAM(responders, "responders",
       "responders=NAME[,NAME...]: what the other CPUs of the shootdown benchmark do: ring3 (default), "
       "kernel, idle, lazy",
       set_responders);
+
+/* None: the one in force. */
+static bool told_by[MSG_DELIVERY_MWAIT + 1], told_chosen;
+static const struct switch_name delivery_names[] = {{"auto", &told_by[MSG_DELIVERY_AUTO]},
+                                                    {"unicast", &told_by[MSG_DELIVERY_UNICAST]},
+                                                    {"shorthand", &told_by[MSG_DELIVERY_SHORTHAND]},
+                                                    {"cluster", &told_by[MSG_DELIVERY_CLUSTER]},
+                                                    {"nmi", &told_by[MSG_DELIVERY_NMI]},
+                                                    {"mwait", &told_by[MSG_DELIVERY_MWAIT]}};
+
+void bench_each_delivery(struct bench_run *b, void (*measure)(struct bench_run *b))
+{
+    enum msg_delivery before = msg_delivery_get();
+    if (!told_chosen)
+        measure(b);
+    for (u32 d = 0; d < ARRAY_SIZE(told_by); d++)
+        if (told_by[d] && !bench_out_of_time()) {
+            msg_delivery_set((enum msg_delivery)d);
+            measure(b);
+        }
+    msg_delivery_set(before);
+}
+
+static const char *set_deliveries(const char *value)
+{
+    if (!set_names(value, delivery_names, ARRAY_SIZE(delivery_names)))
+        return "deliveries=NAME[,NAME...] of auto, unicast, shorthand, cluster, nmi, mwait";
+    told_chosen = true;
+    return NULL;
+}
+PARAM(deliveries, "deliveries",
+      "deliveries=NAME[,NAME...]: how CPUs are told in the shootdown benchmark and scaling, one after the "
+      "other: "
+      "auto, unicast, shorthand, cluster, nmi, mwait (default: as delivery= says)",
+      set_deliveries);
 
 static bool inside = true, outside;
 static const struct switch_name initiators[] = {{"inside", &inside}, {"outside", &outside}};

@@ -42,7 +42,7 @@ bool bench_out_of_time(void);
 /* A cell that cannot be measured: says why, counts it. */
 void bench_refuse(struct bench_run *b, const char *fmt, ...) PRINTF(2, 3);
 
-/* What the axes were set to (bench/axes.c): pages=, cpus=, op=, responders=, initiator=. */
+/* What the axes were set to (bench/axes.c): pages=, cpus=, op=, responders=, initiator=, deliveries=. */
 #define BENCH_AXIS_MAX 16u
 struct bench_axis {
     u32 count;
@@ -52,6 +52,9 @@ const struct bench_axis *bench_axis_pages(void);
 bool bench_axis_pages_chosen(void); /* by pages=, or is it the default? */
 /* CPU counts, the initiator included, none above the online CPUs: 1, powers of two, and all, unless cpus= says otherwise. */
 const struct bench_axis *bench_axis_cpus(void);
+bool bench_axis_cpus_chosen(void); /* by cpus=, or is it the default? */
+/* Measures under each delivery of deliveries=, or under the one in force. THREAD. */
+void bench_each_delivery(struct bench_run *b, void (*measure)(struct bench_run *b));
 bool bench_axis_has_op(const char *op);
 bool bench_axis_has_responders(enum responder_kind k);
 bool bench_axis_has_initiator(bool outside);

@@ -6,12 +6,10 @@
  *   call_self    on the running CPU: no line, no interrupt
  *
  * "cpus" of a record is the caller and its targets. ipi has the floor under these. */
-#include "apic/apic.h"
 #include "bench/bench.h"
 #include "bench/counts.h"
-#include "lib/assert.h"
+#include "bench/effort.h"
 #include "lib/atomic.h"
-#include "lib/counter.h"
 #include "lib/log.h"
 #include "smp/message.h"
 
@@ -42,9 +40,8 @@ static void call(const cpumask_t *targets, u32 flags, u64 count)
 static void measure(struct bench_run *b, const char *metric, const cpumask_t *targets, u32 flags, u32 cpus)
 {
     struct samples *s = samples_get(SAMPLES_INITIATOR);
-    const struct counter *irqs = counter_find("msg_interrupts");
-    ASSERT(irqs, "the counter of message interrupts exists");
-    u64 ran = total_runs(), icr = apic_icr_writes(), taken = counter_sum(irqs);
+    struct bench_signals before = bench_signals_now();
+    u64 ran = total_runs();
     struct cell_clock clock;
     cell_begin(&clock);
     cell_watch(&clock, s);
@@ -62,8 +59,7 @@ static void measure(struct bench_run *b, const char *metric, const cpumask_t *ta
     }
     struct bench_key k = {.bench = "call", .metric = metric, .responders = "kernel", .cpus = cpus};
     u32 own_messages = flags & MSG_ASYNC ? 2 : 1; /* the one behind is none of the operation's */
-    k.icr = (apic_icr_writes() - icr) * s->n / clock.done / own_messages;
-    k.irqs = (counter_sum(irqs) - taken) * s->n / clock.done / own_messages;
+    bench_signals_record(&k, before, (u64)clock.done * own_messages, s->n);
     ran = total_runs() - ran;
     if (ran != (u64)clock.done * cpumask_count(targets))
         bench_refuse(b, "call %s: ran %llu times, called %llu times", metric, (unsigned long long)ran,

@@ -1,7 +1,9 @@
 #include "bench/effort.h"
 
+#include "apic/apic.h"
 #include "bench/bench.h"
 #include "kernel/remote_flush.h"
+#include "lib/assert.h"
 #include "lib/counter.h"
 #include "lib/features.h"
 #include "lib/log.h"
@@ -54,6 +56,27 @@ void bench_effort_record(struct json *j)
     }
     if (has_smi_count())
         json_u64(j, "smi", smi_count() - smi_before);
+}
+
+static u64 sum_of(const char *name)
+{
+    const struct counter *c = counter_find(name);
+    ASSERT(c, "the counters of interrupts exist");
+    return counter_sum(c);
+}
+
+struct bench_signals bench_signals_now(void)
+{
+    return (struct bench_signals){.irqs = sum_of("msg_interrupts") + sum_of("nmi_taken") -
+                                          sum_of("msg_woken_by_store"),
+                                  .icr = apic_icr_writes()};
+}
+
+void bench_signals_record(struct bench_key *k, struct bench_signals from, u64 operations, u64 n)
+{
+    struct bench_signals now = bench_signals_now();
+    k->irqs = operations ? (now.irqs - from.irqs) * n / operations : 0;
+    k->icr = operations ? (now.icr - from.icr) * n / operations : 0;
 }
 
 static u32 siblings(void)

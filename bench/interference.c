@@ -6,11 +6,10 @@
  * that the handler takes would be "responder" of the shootdown benchmark; the rest is what the interruption does to the loop. */
 #include "bench/bench.h"
 #include "bench/counts.h"
+#include "bench/effort.h"
 #include "bench/policies.h"
-#include "lib/assert.h"
 #include "lib/atomic.h"
 #include "lib/context.h"
-#include "lib/counter.h"
 #include "lib/log.h"
 #include "lib/wait.h"
 #include "mm/frame.h"
@@ -76,11 +75,26 @@ static struct window run_window(bool shoot, u32 *workers, bool *worked)
     return w;
 }
 
+static void show(const struct shootdown_policy *p, struct samples *s, struct bench_signals before,
+                 u64 shootdowns, u64 irqs)
+{
+    struct bench_key k = {.bench = "interference",
+                          .policy = p->name,
+                          .served_by = shootdown_route(p, TLB_ENTERED, false)->name,
+                          .op = "unmap",
+                          .responders = "kernel",
+                          .metric = "stolen",
+                          .cpus = cpu_online_count(),
+                          .pages = 1};
+    bench_signals_record(&k, before, shootdowns, s->n);
+    print("  %s: %llu shootdowns, %llu interrupts\n", p->name, (unsigned long long)shootdowns,
+          (unsigned long long)irqs);
+    bench_row(&k, s);
+}
+
 static void measure(struct bench_run *b, const struct shootdown_policy *p)
 {
     struct samples *s = samples_get(SAMPLES_INITIATOR);
-    const struct counter *irqs = counter_find("msg_interrupts"), *icr = counter_find("icr_writes");
-    ASSERT(irqs && icr, "the counters of interrupts and commands exist");
     struct cell_clock clock;
     bool worked = true;
     u32 workers;
@@ -93,7 +107,7 @@ static void measure(struct bench_run *b, const struct shootdown_policy *p)
     }
     bench_load(work.space);
     (void)run_window(true, &workers, &worked); /* warm-up */
-    u64 taken = counter_sum(irqs), written = counter_sum(icr);
+    struct bench_signals before = bench_signals_now();
     cell_begin(&clock);
     for (u32 i = 0; i < (bench_counting() ? 1 : PAIRS) && worked; i++) {
         struct window quiet = run_window(false, &workers, &worked),
@@ -105,28 +119,17 @@ static void measure(struct bench_run *b, const struct shootdown_policy *p)
         samples_add(s, busy.shootdowns ? lost * ticks_a_turn_1000 / 1000 / (busy.shootdowns * workers) : 0);
         shootdowns += busy.shootdowns;
     }
-    taken = counter_sum(irqs) - taken;
-    written = counter_sum(icr) - written;
+    cpu_t unflushed = bench_wait_gone(work.space, p);
+    u64 irqs = bench_signals_now().irqs - before.irqs;
     bench_counts_cell_end(shootdowns);
+    if (!worked || !shootdowns)
+        bench_refuse(b, "interference under %s: an unmap had no effect", p->name);
+    else if (unflushed != CPU_NONE)
+        bench_refuse(b, "interference under %s: CPU %u still has the last page", p->name, unflushed);
+    else
+        show(p, s, before, shootdowns, irqs);
     bench_load(NULL);
     bench_release();
-    if (!worked || !shootdowns) {
-        bench_refuse(b, "interference under %s: an unmap had no effect", p->name);
-        return;
-    }
-    struct bench_key k = {.bench = "interference",
-                          .policy = p->name,
-                          .served_by = shootdown_route(p, TLB_ENTERED, false)->name,
-                          .op = "unmap",
-                          .responders = "kernel",
-                          .metric = "stolen",
-                          .cpus = cpu_online_count(),
-                          .pages = 1,
-                          .icr = written * s->n / shootdowns,
-                          .irqs = taken * s->n / shootdowns};
-    print("  %s: %llu shootdowns, %llu interrupts\n", p->name, (unsigned long long)shootdowns,
-          (unsigned long long)taken);
-    bench_row(&k, s);
 }
 
 static void run(struct bench_run *b)

@@ -186,10 +186,11 @@ static void measure(struct bench_run *b, u32 m)
     messages = message_interrupts() - messages;
     if (metrics[m].flags & MESSAGE)
         let_all_run();
-    if ((metrics[m].flags & MESSAGE) && total_runs() - ran != (u64)clock.done * target_count)
+    if ((metrics[m].flags & MESSAGE) && total_runs() - ran != (u64)clock.done * target_count) {
         bench_refuse(b, "ipi %s: %llu messages ran, %llu were sent", metrics[m].metric,
                      (unsigned long long)(total_runs() - ran), (unsigned long long)clock.done * target_count);
-
+        return;
+    }
     struct bench_key k = {.bench = "ipi", .metric = metrics[m].metric, .responders = "kernel", .cpus = cpus};
     k.icr = icr * s->n / clock.done;
     k.irqs = (raw + messages) * s->n / clock.done;

@@ -196,9 +196,11 @@ void ipi_mesh(struct bench_run *b)
     }
     bench_release();
     u64 due = (u64)clock.done * online * (online - 1), ran = total_calls() - before;
-    if (ran != due)
+    if (ran != due) {
         bench_refuse(b, "ipi mesh: %llu calls ran, %llu were made", (unsigned long long)ran,
                      (unsigned long long)due);
+        return;
+    }
     struct bench_key k = {.bench = "ipi", .metric = "mesh", .responders = "kernel", .cpus = online};
     k.irqs =
         (counter_sum(irqs) - irqs_before) * s->n / clock.done; /* fewer than messages: rings that merge */

@@ -27,14 +27,13 @@ static void count(struct msg_in *in)
 }
 MSG_KIND(bench_messages, count);
 
-static void show(const char *metric, u32 cpus, const char *responders, struct samples *s)
+/* Of `rounds` operations since `before`. */
+static void show(const char *metric, u32 cpus, const char *responders, struct samples *s,
+                 struct bench_signals before, u64 rounds)
 {
     struct bench_key k = {.bench = "messages", .metric = metric, .responders = responders, .cpus = cpus};
-    print("  %-18s %4u %9llu %9llu %9llu %9llu %9llu %7u\n", metric, cpus,
-          (unsigned long long)samples_percentile(s, 0), (unsigned long long)samples_percentile(s, 500),
-          (unsigned long long)samples_percentile(s, 990), (unsigned long long)samples_percentile(s, 1000),
-          (unsigned long long)samples_mean(s), s->n);
-    bench_record(&k, s);
+    bench_signals_record(&k, before, rounds, s->n);
+    bench_row(&k, s);
 }
 
 static bool run_courier(struct bench_run *b, const char *metric, u64 op, u64 rounds, struct workload **out,
@@ -84,6 +83,7 @@ static void measure(struct bench_run *b, const char *metric, u64 op, u32 cpus)
         process_unref(p);
         bench_counts_deduct();
     }
+    struct bench_signals before = bench_signals_now();
     bool ran = run_courier(b, metric, op, COUNT, &w, &p);
     bench_counts_cell_end(ran ? COUNT - SAMPLES_WARMUP : 0);
     if (!ran)
@@ -94,7 +94,7 @@ static void measure(struct bench_run *b, const char *metric, u64 op, u32 cpus)
     for (u64 i = SAMPLES_WARMUP; i < w->samples; i++)
         samples_add(s, w->sample[i] > less ? w->sample[i] - less : 0);
     process_unref(p);
-    show(metric, cpus, "ring3", s);
+    show(metric, cpus, "ring3", s, before, COUNT);
 }
 
 static void measure_kernel_call(struct bench_run *b)
@@ -107,6 +107,7 @@ static void measure_kernel_call(struct bench_run *b)
     }
     struct msg m = {.kind = &bench_messages, .flags = MSG_SYNC, .word = {1}};
     u64 before = atomic_load_relaxed(&counted);
+    struct bench_signals signals = bench_signals_now();
     bench_effort_begin();
     bench_counts_cell_begin();
     for (u32 i = 0; i < COUNT; i++) {
@@ -122,13 +123,13 @@ static void measure_kernel_call(struct bench_run *b)
     if (atomic_load_relaxed(&counted) - before != COUNT)
         bench_refuse(b, "messages kernel_call: not all messages ran");
     else
-        show("kernel_call", 2, "kernel", s);
+        show("kernel_call", 2, "kernel", s, signals, COUNT);
 }
 
 static void run(struct bench_run *b)
 {
     bool two = cpu_online_count() > 1 && cpu_is_online(1) && !cpu_is_parked(1);
-    print("  %-18s %4s %9s %9s %9s %9s %9s %7s\n", "ticks", "CPUs", "min", "p50", "p99", "max", "mean", "n");
+    bench_table_head("ticks");
     measure(b, "null", WORKLOAD_MAIL_NULL, 1);
     measure(b, "yield", WORKLOAD_MAIL_YIELD, 1);
     measure(b, "call_here", WORKLOAD_MAIL_CALL_HERE, 1);

@@ -2,9 +2,12 @@
 
 #include "bench/bench.h"
 #include "kernel/panic.h"
+#include "lib/atomic.h"
 #include "lib/context.h"
 #include "lib/log.h"
+#include "lib/wait.h"
 #include "mm/frame.h"
+#include "mm/respond.h"
 #include "mm/space.h"
 #include "smp/cpus.h"
 
@@ -37,6 +40,23 @@ void bench_load(struct space *s)
     preempt_disable();
     space_load(s);
     preempt_enable();
+}
+
+#define FLUSH_LIMIT_MS 1000u /* hang detector */
+
+/* What a policy has put off is settled first. One that declares nothing has at least rung, and its targets come. */
+cpu_t bench_wait_gone(struct space *s, const struct shootdown_policy *p)
+{
+    struct wait w = WAIT("the last flush of a benchmark", wait_ms(FLUSH_LIMIT_MS));
+    enum tlb_level level = MAX(TLB_ENTERED, MIN(p->at_release, TLB_FLUSHED));
+    tlb_gen_t gen = atomic_load_relaxed(&s->gen);
+    shootdown_settle(s, 0);
+    CPUMASK_FOREACH (c, &cpus_online)
+        while (cpumask_test_relaxed(&s->active, c) && !tlb_published(&s->cpu[c], gen, level) &&
+               !tlb_published_by_nmi(&s->cpu[c], gen, level))
+            if (!wait_spin(&w))
+                return c;
+    return CPU_NONE;
 }
 
 bool bench_map_and_unmap(struct space *s, vaddr_t va)

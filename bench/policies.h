@@ -20,3 +20,6 @@ void bench_each_policy(struct bench_run *b, const char *head,
 void bench_load(struct space *s);
 /* A page of the loaded space is mapped, touched, and taken away. True if the table says that it is gone. THREAD. */
 bool bench_map_and_unmap(struct space *s, vaddr_t va) MUST_CHECK;
+/* Waits until every CPU that has s loaded has published the last generation at the level that p declares for a release: so far what was unmapped
+ * is gone there too. Nobody changes s, and all stay in it, meanwhile. CPU_NONE, or one that has not. THREAD. */
+cpu_t bench_wait_gone(struct space *s, const struct shootdown_policy *p);

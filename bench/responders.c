@@ -1,6 +1,7 @@
 #include "bench/responders.h"
 
 #include "bench/bench.h"
+#include "kernel/idle.h"
 #include "kernel/process.h"
 #include "kernel/uaccess.h"
 #include "lib/assert.h"
@@ -98,8 +99,8 @@ static u64 wait_for_round(struct responders *r, u64 seen)
         u64 round = atomic_load_acquire(&r->round);
         bool go = round != seen || should_stop(r);
         if (r->kind == RESPONDER_IDLE && !go)
-            irq_enable_and_halt();
-        else if (r->kind == RESPONDER_IDLE)
+            idle_wait(); /* as idle= says: under delivery=mwait a store may be enough to wake it */
+        if (r->kind == RESPONDER_IDLE)
             irq_enable();
         if (go)
             return round;
@@ -234,6 +235,8 @@ void responders_cache(struct responders *r)
 {
     if (!r->outside)
         cache_here(r);
+    if (!r->count)
+        return;
     if (r->kind == RESPONDER_RING3) {
         struct workload *w = r->ring3;
         atomic_store_relaxed(&w->served, 0);

@@ -10,7 +10,7 @@ struct process;
 enum responder_kind {
     RESPONDER_RING3, /* threads of a real process: the program `responder`, touching its pages */
     RESPONDER_KERNEL, /* a loop in the kernel, in a space of its own, touching supervisor pages of the lower half */
-    RESPONDER_IDLE, /* in the space, halted: what it costs to wake them */
+    RESPONDER_IDLE, /* in the space, waiting as an idle CPU does (idle=): what it costs to wake them */
     RESPONDER_LAZY, /* have gone on to a kernel loop and only borrow the space: to be told nothing, and to catch up */
     RESPONDER_KINDS,
 };
@@ -46,6 +46,6 @@ u32 responders_right(const struct responders *r);
 err_t responders_start(struct responders *r, u32 count) MUST_CHECK;
 /* Ends them, and waits for their end; panics if one does not. */
 void responders_stop(struct responders *r);
-/* Starts a round and waits until each responder, and the initiator unless it is outside, has every translation of the range
- * cached, and until IDLE and LAZY ones are halted or gone on. */
+/* Starts a round and waits until each responder, of whom there may be none, and the initiator unless it is outside, has every translation of
+ * the range cached, and until IDLE and LAZY ones are halted or gone on. */
 void responders_cache(struct responders *r);

@@ -11,13 +11,9 @@
  * published measurements, never fitted to this table. */
 #include "bench/seed.h"
 
-#include "apic/apic.h"
 #include "bench/counts.h"
-#include "bench/effort.h"
 #include "bench/initiator.h"
 #include "kernel/cost.h"
-#include "lib/assert.h"
-#include "lib/counter.h"
 #include "lib/features.h"
 #include "lib/json.h"
 #include "lib/log.h"
@@ -42,7 +38,7 @@ static const struct {
 static u64 result[ARRAY_SIZE(rows)][COLUMNS]; /* p50; 0: not measured */
 
 u64 seed_record(const struct shootdown_policy *p, enum responder_kind kind, u32 cpus, struct samples *s,
-                u64 turns, u64 icr, u64 irqs)
+                u64 turns, struct bench_signals before)
 {
     bool lax = kind == RESPONDER_RING3; /* SYS_DISCARD promises no more than it has to */
     struct bench_key k = {.bench = "seed",
@@ -53,9 +49,8 @@ u64 seed_record(const struct shootdown_policy *p, enum responder_kind kind, u32 
                           .responders = responder_kind_name(kind),
                           .metric = "turn",
                           .cpus = cpus,
-                          .pages = 1,
-                          .icr = icr * s->n / turns,
-                          .irqs = irqs * s->n / turns};
+                          .pages = 1};
+    bench_signals_record(&k, before, turns, s->n);
     bench_record(&k, s);
     return samples_percentile(s, 500);
 }
@@ -78,23 +73,19 @@ u64 seed_measure_ring3(struct bench_run *b, const struct shootdown_policy *p, u3
     static u64 before[MAX_CPUS];
     struct initiator c = {.op = WORKLOAD_RENEW, .cpus = cpus, .pages = 1, .rounds = TURNS};
     struct samples *s = samples_get(SAMPLES_INITIATOR);
-    const struct counter *taken = counter_find("msg_interrupts");
-    ASSERT(taken, "the counter of message interrupts exists");
     u64 p50 = 0;
     bench_effort_begin();
     for (cpu_t cpu = 0; cpu < cpu_count(); cpu++)
         before[cpu] = initiator_forgotten(&c, cpu);
-    u64 irqs = counter_sum(taken), icr = apic_icr_writes();
+    struct bench_signals signals = bench_signals_now();
     const char *wrong = bench_counting() ? initiator_count(&c) : initiator_run(&c);
-    irqs = counter_sum(taken) - irqs;
-    icr = apic_icr_writes() - icr;
     if (!wrong && !all_have_forgotten(&c, before, p->control ? 1 : TURNS - 1))
         wrong = "did not make every busy CPU forget the page every time";
     if (wrong) {
         bench_refuse(b, "seed: %s with %u threads %s", p->name, cpus, wrong);
     } else {
         initiator_samples(&c, s);
-        p50 = seed_record(p, RESPONDER_RING3, cpus, s, TURNS, icr, irqs);
+        p50 = seed_record(p, RESPONDER_RING3, cpus, s, TURNS, signals);
     }
     initiator_close(&c);
     return p50;

@@ -1,14 +1,9 @@
 /* The loop of the seed's table by threads of the kernel, beside that of ring 3 (bench/seed.c): what is left when there is no system call,
  * and no search for what a fault means. The page is unmapped, a touch faults (a real exception; it returns by the table of
  * instructions that may fault), a fresh page is mapped, the touch is made again. */
-#include "apic/apic.h"
 #include "bench/policies.h"
 #include "bench/seed.h"
 #include "kernel/trap.h"
-#include "lib/assert.h"
-#include "lib/atomic.h"
-#include "lib/counter.h"
-#include "lib/wait.h"
 #include "mm/frame.h"
 #include "smp/cpus.h"
 #include "smp/message.h"
@@ -85,9 +80,8 @@ static bool all_were_told(u64 interrupts, u64 turns, u32 threads, bool waits)
 u64 seed_measure_kernel(struct bench_run *b, const struct shootdown_policy *p, u32 threads)
 {
     struct samples *s = samples_get(SAMPLES_INITIATOR);
-    const struct counter *taken = counter_find("msg_interrupts");
-    ASSERT(taken, "the counter of message interrupts exists");
-    u64 irqs = counter_sum(taken), icr = apic_icr_writes(), ticks;
+    struct bench_signals before = bench_signals_now();
+    u64 ticks;
     bool worked = true;
     struct cell_clock clock;
     cell_begin(&clock);
@@ -97,13 +91,11 @@ u64 seed_measure_kernel(struct bench_run *b, const struct shootdown_policy *p, u
         if (!cell_warming_up(&clock))
             samples_add(s, ticks);
     }
-    icr = apic_icr_writes() - icr;
     settle();
-    irqs = counter_sum(taken) - irqs;
-    if (!worked || !all_were_told(irqs, clock.done, threads, !p->control)) {
+    if (!worked || !all_were_told(bench_signals_now().irqs - before.irqs, clock.done, threads, !p->control)) {
         bench_refuse(b, "seed: %s with %u threads of the kernel %s", p->name, threads,
                      worked ? "did not interrupt every busy CPU" : "did not take the page away");
         return 0;
     }
-    return seed_record(p, RESPONDER_KERNEL, threads, s, clock.done, icr, irqs);
+    return seed_record(p, RESPONDER_KERNEL, threads, s, clock.done, before);
 }

@@ -16,6 +16,7 @@
 #include "mm/frame.h"
 #include "mm/kmap.h"
 #include "mm/layout.h"
+#include "smp/message.h"
 
 /* Two tables side by side: the range starts half a table in, so that 512 pages lie in both, and a page that stays mapped at
  * either end keeps each table alive. In the user half, the first of these is the page that responders keep touching. */
@@ -141,8 +142,8 @@ static void grid(struct grid g)
         print(" %15s ", g.policies.policy[i]->name);
     print("  (p50, and as a share of %s)\n", g.policies.policy[0]->name);
 
-    print("  responders: %s%s\n", responder_kind_name(responders.kind),
-          responders.outside ? "; the initiator does not have the space loaded" : "");
+    print("  responders: %s, told by delivery %s%s\n", responder_kind_name(responders.kind),
+          msg_delivery_name(), responders.outside ? "; the initiator does not have the space loaded" : "");
 
     rows(&g, kernel ? &kernel_space : responders.space, table + RANGE_OFFSET);
     if (g.stronger)
@@ -181,7 +182,7 @@ static void grids(struct bench_run *b, enum responder_kind kind, bool outside, b
 }
 
 /* A kernel range can only be touched in the kernel, and everybody has that space, whatever else is loaded. */
-static void run(struct bench_run *b)
+static void run_grids(struct bench_run *b)
 {
     bool user_range =
         bench_axis_has_op("unmap") || bench_axis_has_op("protect") || bench_axis_has_op("remap");
@@ -191,6 +192,11 @@ static void run(struct bench_run *b)
                 grids(b, (enum responder_kind)kind, outside, false);
     if (bench_axis_has_op("kernel"))
         grids(b, RESPONDER_KERNEL, false, true);
+}
+
+static void run(struct bench_run *b)
+{
+    bench_each_delivery(b, run_grids);
 }
 BENCH(shootdown, "taking a mapping away from CPUs that have it cached", run);
 
@@ -204,14 +210,10 @@ static struct bench_axis every_count(void)
     return a;
 }
 
-static void run_scaling(struct bench_run *b)
+static void scale(struct bench_run *b)
 {
     static const struct bench_axis one_page = {.count = 1, .value = {1}};
-    if (cpu_online_count() < 2) {
-        print("  needs 2 CPUs, there is 1: nothing to measure\n");
-        return;
-    }
-    struct bench_axis cpus = every_count();
+    struct bench_axis cpus = bench_axis_cpus_chosen() ? *bench_axis_cpus() : every_count();
     for (u32 kind = 0; kind < RESPONDER_KINDS; kind++) {
         if (!bench_axis_has_responders((enum responder_kind)kind) ||
             !open_space(b, (enum responder_kind)kind, false))
@@ -224,5 +226,13 @@ static void run_scaling(struct bench_run *b)
                            .policies = bench_policies()});
         responders_close(&responders);
     }
+}
+
+static void run_scaling(struct bench_run *b)
+{
+    if (cpu_online_count() < 2)
+        print("  needs 2 CPUs, there is 1: nothing to measure\n");
+    else
+        bench_each_delivery(b, scale);
 }
 BENCH_ON_REQUEST(scaling, "one page taken away from 1, 2, ... all other CPUs", run_scaling);

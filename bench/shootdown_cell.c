@@ -1,14 +1,15 @@
 /* One cell of the shootdown benchmark: measured, checked, and recorded. */
 #include "bench/shootdown_cell.h"
 
-#include "apic/apic.h"
 #include "bench/counts.h"
+#include "bench/effort.h"
 #include "kernel/patch.h"
 #include "kernel/trap.h"
 #include "lib/atomic.h"
 #include "lib/counter.h"
 #include "lib/log.h"
 #include "lib/patch.h"
+#include "lib/string.h"
 #include "lib/wait.h"
 
 #define PHASE_SAMPLES  32u
@@ -16,7 +17,8 @@
 #define PHASE_US       20000u /* then no more rounds after this time */
 #define STAMP_LIMIT_MS 5000u  /* hang detector */
 
-static void record(const struct shootdown_cell *c, const char *metric, struct samples *s, u64 icr, u64 irqs)
+/* Interrupts and commands are those of the cell's operations, whatever is recorded of it. */
+static void record(const struct shootdown_cell *c, const char *metric, struct samples *s)
 {
     struct bench_key k = {.bench = c->bench,
                           .policy = c->policy->name,
@@ -24,11 +26,12 @@ static void record(const struct shootdown_cell *c, const char *metric, struct sa
                           .op = c->op,
                           .responders = responder_kind_name(c->responders->kind),
                           .initiator = c->responders->outside ? "outside" : NULL,
+                          .fanout = strcmp(c->served_by->name, "tree") == 0 ? shootdown_fanout : 0,
                           .metric = metric,
                           .cpus = c->cpus,
                           .pages = c->pages,
-                          .icr = icr,
-                          .irqs = irqs};
+                          .icr = c->icr * s->n / c->operations,
+                          .irqs = c->irqs * s->n / c->operations};
     bench_record(&k, s);
 }
 
@@ -120,38 +123,22 @@ static void measure_phases(struct bench_run *b, struct shootdown_cell *c)
         refuse(b, c, "took another path while its phases were measured");
     } else {
         for (u32 i = 0; i < ARRAY_SIZE(phases); i++)
-            record(c, phases[i].metric, s[i], 0, 0);
-        record(c, "responder", responder, 0, 0);
+            record(c, phases[i].metric, s[i]);
+        record(c, "responder", responder);
     }
 }
 
 /* ---- the cell ---- */
 
-/* Interrupts, NMIs among them, and ICR writes. */
-struct signals {
-    u64 irqs, icr;
-};
-static struct signals signals_so_far(void)
-{
-    static const struct counter *interrupts, *nmis;
-    if (!interrupts) {
-        interrupts = counter_find("msg_interrupts");
-        nmis = counter_find("tlb_requests_by_nmi");
-    }
-    ASSERT(interrupts && nmis,
-           "the counters of message interrupts, and of NMIs that brought a request, exist");
-    return (struct signals){.irqs = counter_sum(interrupts) + counter_sum(nmis), .icr = apic_icr_writes()};
-}
-
 /* One ordinary round; false if it did not have its effect. What it took to wake IDLE responders for it is added to *waking. */
-static bool round_of(struct shootdown_cell *c, struct signals *waking, u64 *ticks)
+static bool round_of(struct shootdown_cell *c, struct bench_signals *waking, u64 *ticks)
 {
     if (c->responders->kind == RESPONDER_IDLE) {
-        struct signals before = signals_so_far();
+        struct bench_signals before = bench_signals_now();
         bench_counts_pause();
         shootdown_round_cache(c);
         bench_counts_resume();
-        struct signals now = signals_so_far();
+        struct bench_signals now = bench_signals_now();
         waking->irqs += now.irqs - before.irqs;
         waking->icr += now.icr - before.icr;
     } else {
@@ -169,7 +156,7 @@ void shootdown_cell_measure(struct bench_run *b, struct shootdown_cell *c)
     c->p50 = 0;
     c->served_by = NULL;
     shootdown_rounds_begin(c);
-    struct signals before = signals_so_far(), waking = {0};
+    struct bench_signals before = bench_signals_now(), waking = {0};
     struct samples *s = samples_get(SAMPLES_INITIATOR);
     struct cell_clock clock;
     bool worked = true;
@@ -181,8 +168,10 @@ void shootdown_cell_measure(struct bench_run *b, struct shootdown_cell *c)
         if (!cell_warming_up(&clock))
             samples_add(s, ticks);
     }
-    struct signals now = signals_so_far();
-    u64 irqs = now.irqs - before.irqs - waking.irqs, icr = now.icr - before.icr - waking.icr;
+    struct bench_signals now = bench_signals_now();
+    c->irqs = now.irqs - before.irqs - waking.irqs;
+    c->icr = now.icr - before.icr - waking.icr;
+    c->operations = clock.done;
 
     const struct shootdown_policy *served_by = shootdown_served_by(c);
     cpu_t unflushed = served_by && served_by->control ? CPU_NONE : shootdown_find_unflushed(c, clock.done);
@@ -196,7 +185,7 @@ void shootdown_cell_measure(struct bench_run *b, struct shootdown_cell *c)
         refuse(b, c, why);
     } else {
         c->served_by = served_by;
-        record(c, "initiator", s, icr * s->n / clock.done, irqs * s->n / clock.done);
+        record(c, "initiator", s);
         c->p50 = samples_percentile(s, 500);
         /* LAZY ones are told nothing, so nobody posts and nobody is interrupted: there are no phases. */
         if (!bench_counting() && c->cpus > 1 && c->responders->kind != RESPONDER_LAZY)

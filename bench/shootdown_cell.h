@@ -27,6 +27,7 @@ struct shootdown_cell {
     /* What shootdown_cell_measure found. */
     const struct shootdown_policy *served_by; /* NULL: refused */
     u64 p50;                                  /* initiator, ticks; 0 if refused */
+    u64 operations, icr, irqs;                /* of all of them, the warm-up included */
 };
 
 /* A step that the benchmark cannot go on without. */

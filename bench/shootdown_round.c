@@ -127,8 +127,7 @@ void shootdown_round_cache(struct shootdown_cell *c)
     if (is(c, "remap"))
         for (u64 i = 0; i < c->pages; i++)
             must_work(frame_alloc(FRAME_OWNER_USER, &remap_frame[i]), "a frame");
-    if (c->cpus > 1)
-        responders_cache(c->responders);
+    responders_cache(c->responders);
 }
 
 static err_t operate(const struct shootdown_cell *c)

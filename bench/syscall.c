@@ -3,14 +3,12 @@
  * One cell is (call, CPUs, pages, policy): a process of the program `initiator`, whose first thread times its own calls on CPU 0, one
  * thread on each other CPU keeping the range cached. The figures are those of ring 3: from before the SYSCALL to behind it, by RDTSC.
  * A call's own price is its p50 less that of the same cell on 1 CPU. */
-#include "apic/apic.h"
 #include "bench/bench.h"
 #include "bench/counts.h"
 #include "bench/effort.h"
 #include "bench/initiator.h"
 #include "bench/policies.h"
 #include "lib/assert.h"
-#include "lib/counter.h"
 #include "lib/log.h"
 #include "mm/shootdown.h"
 #include "smp/cpus.h"
@@ -22,13 +20,6 @@ static const char *const op_names[] = {[WORKLOAD_NULL] = "null",
                                        [WORKLOAD_DISCARD] = "discard",
                                        [WORKLOAD_UNMAP] = "unmap",
                                        [WORKLOAD_PROTECT] = "protect"};
-
-static u64 sum_of(const char *name)
-{
-    const struct counter *c = counter_find(name);
-    ASSERT(c != NULL, "the counters that prove the effect exist");
-    return counter_sum(c);
-}
 
 static u64 forgotten[MAX_CPUS]; /* initiator_forgotten before the cell */
 
@@ -54,7 +45,8 @@ static const struct shootdown_policy *served_by(const struct initiator *c, const
                                      : shootdown_route_lax(p, TLB_ENTERED, false);
 }
 
-static u64 collect(const struct initiator *c, const struct shootdown_policy *policy, u64 icr, u64 irqs)
+static u64 collect(const struct initiator *c, const struct shootdown_policy *policy,
+                   struct bench_signals before)
 {
     struct samples *s = samples_get(SAMPLES_INITIATOR);
     initiator_samples(c, s);
@@ -63,9 +55,8 @@ static u64 collect(const struct initiator *c, const struct shootdown_policy *pol
                           .responders = "ring3",
                           .metric = "initiator",
                           .cpus = c->cpus,
-                          .pages = c->pages,
-                          .icr = icr * s->n / c->rounds,
-                          .irqs = irqs * s->n / c->rounds};
+                          .pages = c->pages};
+    bench_signals_record(&k, before, c->rounds, s->n);
     if (policy) {
         k.policy = policy->name;
         k.served_by = served_by(c, policy)->name;
@@ -81,17 +72,16 @@ static u64 measure(struct bench_run *b, struct initiator *c, const struct shootd
     bench_effort_begin();
     for (cpu_t cpu = 0; cpu < cpu_count(); cpu++)
         forgotten[cpu] = initiator_forgotten(c, cpu);
-    u64 icr = apic_icr_writes(), irqs = sum_of("msg_interrupts"), p50 = 0;
+    struct bench_signals before = bench_signals_now();
+    u64 p50 = 0;
     const char *wrong = initiator_run(c);
-    icr = apic_icr_writes() - icr;
-    irqs = sum_of("msg_interrupts") - irqs;
     if (!wrong)
         wrong = find_doubt(c);
     if (wrong)
         bench_refuse(b, "call %s of %llu pages on %u CPUs by %s %s", op_names[c->op],
                      (unsigned long long)c->pages, c->cpus, policy ? policy->name : "no policy", wrong);
     else
-        p50 = collect(c, policy, icr, irqs);
+        p50 = collect(c, policy, before);
     initiator_close(c);
     return p50;
 }

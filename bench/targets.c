@@ -15,12 +15,11 @@
 #include "kernel/cost.h"
 #include "lib/assert.h"
 #include "lib/atomic.h"
-#include "lib/context.h"
 #include "lib/counter.h"
 #include "lib/log.h"
 #include "lib/string.h"
-#include "lib/wait.h"
 #include "mm/frame.h"
+#include "mm/respond.h"
 #include "smp/cpus.h"
 #include "smp/message.h"
 
@@ -74,6 +73,17 @@ static struct target_counts less(struct target_counts a, struct target_counts b)
                                   a.watched - b.watched};
 }
 
+/* Who acknowledges on entry has flushed when a later message of ours has run; who has promised has at least entered. */
+static bool has_reached_all(const struct space *s)
+{
+    tlb_gen_t gen = atomic_load_relaxed(&s->gen);
+    CPUMASK_FOREACH (c, &s->active)
+        if (!tlb_published(&s->cpu[c], gen, TLB_ENTERED) &&
+            !tlb_published_by_nmi(&s->cpu[c], gen, TLB_ENTERED))
+            return false;
+    return true;
+}
+
 /* Settling twice costs twice the same: what it costs is known, and taken off. */
 bool targets_shoot(struct space *s, vaddr_t va, struct target_counts counts[MAX_CPUS])
 {
@@ -82,9 +92,12 @@ bool targets_shoot(struct space *s, vaddr_t va, struct target_counts counts[MAX_
         return false;
     settle();
     read_counters(before);
-    if (space_unmap(s, va, va + PAGE_SIZE) != ERR_OK)
+    *(volatile u64 *)va = va; /* cached here */
+    if (space_unmap(s, va, va + PAGE_SIZE) != ERR_OK || space_query(s, va).present)
         return false;
     settle();
+    if (!has_reached_all(s))
+        return false;
     read_counters(once);
     settle();
     read_counters(twice);
@@ -131,25 +144,7 @@ u32 targets_depth(const cpumask_t *of, const struct target_counts counts[MAX_CPU
 
 /* ---- the benchmark ---- */
 
-static struct space *space;
-
-static void load(struct space *s)
-{
-    preempt_disable();
-    space_load(s);
-    preempt_enable();
-}
-
-static void busy_loop(void *arg)
-{
-    (void)arg;
-    load(space);
-    while (!bench_should_stop()) {
-        (void)*(volatile u64 *)BASE;
-        cpu_pause();
-    }
-    load(NULL);
-}
+static struct responders busy;
 
 enum metric {
     ICR,
@@ -196,12 +191,12 @@ static void measure(struct bench_run *b, const struct shootdown_policy *p, const
     u64 value[METRICS];
     cpumask_t targets;
     cpumask_clear(&targets);
-    cpumask_snapshot(&targets, &space->active);
+    cpumask_snapshot(&targets, &busy.space->active);
     cpumask_unset(&targets, cpu_self());
     for (u32 m = 0; m < METRICS; m++)
         s[m] = samples_get(m);
     for (u32 i = 0; i < ROUNDS; i++) {
-        if (!targets_shoot(space, BASE + PAGE_SIZE, counts)) {
+        if (!targets_shoot(busy.space, BASE + PAGE_SIZE, counts)) {
             bench_refuse(b, "targets: a page could not be mapped and unmapped under %s", p->name);
             return;
         }
@@ -222,10 +217,10 @@ static void measure(struct bench_run *b, const struct shootdown_policy *p, const
                               .unit = "count",
                               .cpus = cpus,
                               .pages = 1};
+        bench_record(&k, s[m]);
         if (n > 0 && (size_t)n < sizeof(line))
             n += format(line + n, sizeof(line) - (size_t)n, " %10llu",
                         (unsigned long long)samples_percentile(s[m], 500));
-        bench_record(&k, s[m]);
     }
     print("%s\n", line);
 }
@@ -268,9 +263,11 @@ static void run(struct bench_run *b)
         return;
     const struct shootdown_policy *before = shootdown_policy();
     const struct bench_axis *axis = bench_axis_cpus();
-    if (space_create(&space) != ERR_OK ||
-        space_map_fresh(space, BASE, 1, PT_WRITE, FRAME_OWNER_USER) != ERR_OK)
+    if (responders_open(&busy, RESPONDER_KERNEL, false) != ERR_OK ||
+        space_map_fresh(busy.space, BASE, 1, PT_WRITE, FRAME_OWNER_USER) != ERR_OK)
         panic("targets: no memory for a page");
+    busy.start = busy.busy = BASE; /* it stays: they are busy with it, and nothing else */
+    busy.pages = 1;
     print("  %-12s %-10s %4s", "policy", "told by", "CPUs");
     for (u32 m = 0; m < METRICS; m++)
         print(" %10s", metric_names[m]);
@@ -280,25 +277,18 @@ static void run(struct bench_run *b)
         u32 cpus = (u32)axis->value[i];
         if (cpus < 2)
             continue;
-        err_t e = bench_occupy(cpus, busy_loop, NULL);
+        err_t e = responders_start(&busy, cpus - 1);
         if (e == ERR_OK) {
-            load(space);
-            struct wait w = WAIT("busy CPUs to load the space", wait_ms(10000));
-            cpumask_t active;
-            cpumask_clear(&active);
-            do
-                cpumask_snapshot(&active, &space->active);
-            while (cpumask_count(&active) < cpus && wait_spin(&w));
+            responders_cache(&busy); /* so all are there */
             all_of(b, cpus);
-            load(NULL);
         } else {
             bench_refuse(b, "targets: the busy CPUs could not be started: %s", err_name(e));
         }
-        bench_release();
+        responders_stop(&busy);
     }
     targets_count_end();
     if (shootdown_policy_set(before->name) != ERR_OK)
         panic("targets: the policy before cannot be set again");
-    space_destroy(space);
+    responders_close(&busy);
 }
 BENCH_ON_REQUEST(targets, "interrupts, lines and turns of one shootdown, by counter and number of CPUs", run);

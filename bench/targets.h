@@ -17,7 +17,8 @@ struct target_counts {
 void targets_count_begin(void);
 void targets_count_end(void);
 
-/* Maps one page at va, unmaps it, and writes what that has cost each CPU, by index, until the last target is done. False: no memory.
+/* Maps one page at va, unmaps it, and writes what that has cost each CPU, by index, until the last target is done. False: no memory, or the
+ * page is not gone, here or at a target.
  * If a CPU had anything else to do meanwhile, that is in it. THREAD. */
 bool targets_shoot(struct space *s, vaddr_t va, struct target_counts counts[MAX_CPUS]);
 
