@@ -31,7 +31,8 @@ struct observation {
     bool
         irqs_off; /* observers take no interrupt for a while, so that nobody can have flushed when a policy that does
                           not wait goes on: the window in which a broken one is caught */
-    bool idles; /* between two uses they wait as idle CPUs do (idle=): under delivery=mwait a store alone may tell them */
+    bool
+        idles; /* between two uses they wait as idle CPUs do (idle=): under delivery=mwait a store alone may tell them */
     /* out, by observers_finish */
     u64 violations, uses, faults;
     cpu_t cpu;          /* of the first violation */

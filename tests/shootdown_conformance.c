@@ -170,11 +170,12 @@ static void shootdown_conformance(struct test *t)
     }
     u64 by_store = check_by_store(t);
     msg_delivery_set(was);
-    test_note(t,
-              "%u policies, %u deliveries, %u cells, of them %u routed, %u deferred, %u by NMI; %llu CPUs told by "
-              "the store alone",
-              policies / TEST_DELIVERIES, TEST_DELIVERIES + 1, sum.cells, sum.routed, sum.deferred, sum.nmi,
-              (unsigned long long)by_store);
+    test_note(
+        t,
+        "%u policies, %u deliveries, %u cells, of them %u routed, %u deferred, %u by NMI; %llu CPUs told by "
+        "the store alone",
+        policies / TEST_DELIVERIES, TEST_DELIVERIES + 1, sum.cells, sum.routed, sum.deferred, sum.nmi,
+        (unsigned long long)by_store);
 }
 TEST(shootdown_conformance,
      "each policy, each delivery, each operation: path, and words at return and at release, as declared");
