@@ -9,7 +9,7 @@
 #include "tests/test.h"
 #include "tests/trap_test.h"
 
-#define FLIPS 20u
+#define FLIPS (2 * test_rounds(10, 2)) /* off again at last */
 
 static NOINLINE bool at_site(void)
 {

@@ -7,7 +7,7 @@ static u32 ended;
 /* ---- by itself ---- */
 
 #define TOURS   test_rounds(20, 1)
-#define THREADS MIN(3 * cpu_online_count(), 192u)
+#define THREADS MIN(3 * cpu_online_count(), 96u)
 static struct {
     u32 wrong, steps, tours;
 } tour;
@@ -74,7 +74,7 @@ static void thread_moved(struct test *t)
     struct thread *thread = spawn_held(t, 0, wait_for_go, NULL);
     if (!thread)
         return;
-    for (u32 i = test_rounds(200, 4); i; i--)
+    for (u32 i = test_rounds(200, 2); i; i--)
         for (cpu_t c = 0; c < cpu_count(); c++) {
             if (!cpu_is_online(c))
                 continue;
