@@ -124,16 +124,21 @@ TEST(pcid_catches_up, "a space that changed while its PCID was not loaded is flu
 static u32 turn_around(struct test *t, struct space **s, u32 count)
 {
     u32 kept = 0;
+    u64 pcid[MANY];
     for (u32 i = 0; i < count; i++)
         load(s[i]);
     for (u32 i = 0; i < count; i++) {
         kept += load_kept(t, s[i]);
+        pcid[i] = cr3_read() & CR3_PCID;
         CHECK(t, read_page() == CONTENT(i), "space %u of %u shows the page of another", i, count);
-        for (u32 j = 0; j < i; j++)
+        for (u32 j = 0; j < i; j++) {
+            CHECK(t, s[j]->cpu[cpu_self()].slot == s[i]->cpu[cpu_self()].slot || pcid[j] != pcid[i],
+                  "the slots of spaces %u and %u have one PCID, %llu", j, i, (unsigned long long)pcid[i]);
             CHECK(t,
                   s[j]->cpu[cpu_self()].slot != s[i]->cpu[cpu_self()].slot ||
                       this_cpu_ptr(pcid_slots)->id[s[j]->cpu[cpu_self()].slot] != s[j]->id,
                   "spaces %u and %u own one PCID", j, i);
+        }
     }
     load(NULL);
     return kept;

@@ -76,9 +76,10 @@ def commit():
     return said.stdout.strip() or "unknown"
 
 
-def plan(mutant):
+def plan(mutant, on):
     """Of what a result is: another bug, or another boot, has to be tried again."""
-    return hashlib.sha256(json.dumps(mutant, sort_keys=True).encode()).hexdigest()[:12]
+    what = [mutant["file"], mutant["find"], mutant["replace"], mutant.get(on)]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def read(mutants):
@@ -87,13 +88,13 @@ def read(mutants):
         return {}
     with open(KEPT, encoding="utf-8") as f:
         kept = [json.loads(line) for line in f]
-    return {(r["name"], r["on"]): r for r in kept if r["name"] in mutants and r.get("plan") == plan(mutants[r["name"]])}
+    return {(r["name"], r["on"]): r for r in kept if r["name"] in mutants and r.get("plan") == plan(mutants[r["name"]], r["on"])}
 
 
 def keep(results, mutants):
     kept, now = read(mutants), commit()
     for r in results:
-        kept[r["name"], r["on"]] = dict(r, commit=now, plan=plan(mutants[r["name"]]))
+        kept[r["name"], r["on"]] = dict(r, commit=now, plan=plan(mutants[r["name"]], r["on"]))
     os.makedirs(os.path.dirname(KEPT), exist_ok=True)
     with open(KEPT + ".new", "w", encoding="utf-8") as f:
         for key in sorted(kept):
