@@ -17,6 +17,7 @@ bool user_range_ok(vaddr_t va, u64 bytes);
 /* kernel/uaccess.asm: 0, or the vector of the exception; and where they end, for kernel/exception.c. */
 u64 uaccess_copy(void *to, const void *from, size_t bytes);
 u64 uaccess_peek(void *to, const void *from, size_t bytes);
+u64 uaccess_rewrite(void *to);
 extern const char uaccess_copy_end[], uaccess_peek_end[];
 
 /* Reads without ever waiting or bringing a page in: for NMI handlers after nmi_user_access_ok(), and for reports. ERR_FAULT:

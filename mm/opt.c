@@ -5,6 +5,7 @@
 #include "lib/log.h"
 #include "lib/param.h"
 #include "lib/string.h"
+#include "mm/cow.h"
 #include "mm/isolation.h"
 #include "mm/split.h"
 
@@ -22,6 +23,8 @@ static const struct {
      OPT_LINE},
     {"incontext", "with pti=on: pages of ring 3's root are flushed on it, on the way back there",
      OPT_INCONTEXT},
+    {"cow", "the CPU that writes to a copy-on-write page replaces its entry by a write, not by a flush",
+     OPT_COW},
     {"batch", "many unmaps share one flush, before ring 3", OPT_BATCH},
 };
 
@@ -47,6 +50,7 @@ static void apply(u32 set)
     now = set;
     split_layout = !(set & OPT_LINE);
     isolation_in_context = set & OPT_INCONTEXT;
+    cow_by_write = set & OPT_COW;
 }
 
 err_t opt_choose(u32 set)

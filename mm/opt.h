@@ -12,8 +12,9 @@ enum opt {
     OPT_LINE = 1u << 2,       /* a request travels in its message's line; without: mm/split.c */
     OPT_BATCH = 1u << 3,      /* one flush for many unmaps */
     OPT_INCONTEXT = 1u << 4,  /* with pti=on: ranges of ring 3's root are flushed on it (mm/isolation.h) */
+    OPT_COW = 1u << 5,        /* a copy-on-write fault replaces this CPU's entry by a write (mm/cow.h) */
 };
-#define OPT_ALL     31u
+#define OPT_ALL     63u
 #define OPT_DEFAULT (OPT_CONCURRENT | OPT_LINE)
 
 /* ERR_UNSUPPORTED: the policy that the set stands for is not to be had on this machine. THREAD; for shootdowns that begin later. */

@@ -36,11 +36,13 @@ struct bring_in {
     struct fault_access access;
     bool populate; /* nobody has faulted: no rights are asked for */
     bool no_large; /* there is no block, or the limit does not allow one */
+    bool exec;     /* the page may be executed from */
     bool large;    /* the lock is to be taken for the whole 2 MiB */
     paddr_t frame; /* what is there to be mapped, or PADDR_NONE */
     u32 frame_order;
     paddr_t source; /* what `frame` is a copy of, with a count of its owners for us; or PADDR_NONE */
     vaddr_t next;   /* the end of the page that is there now */
+    bool copied;    /* a copy has taken the old frame's place: this CPU has forgotten that */
 };
 
 static bool allows(const struct region *r, struct fault_access a)
@@ -119,6 +121,7 @@ static enum step write_to_shared(struct bring_in *b, struct tlb_ticket *t, const
     err_t e = pt_remap(&b->space->pt, t->request.start, b->frame, PT_4K, r->prot | PT_OWNED, &was);
     ASSERT(e == ERR_OK && pte_page(was, 0).v == old.v, "a page stays under its lock what it was");
     b->frame = PADDR_NONE;
+    b->exec = r->prot & PT_EXEC;
     *need = TLB_FLUSHED; /* others read the old frame, and we are about to write the new one */
     counter_inc(region_copies);
     return STEP_RETRY;
@@ -184,7 +187,12 @@ static enum step try_once(struct bring_in *b)
     else
         ticket_open(&t, b->space, start, start + span);
     enum step s = look(b, &t, &need);
-    ticket_close(&t, need, &one);
+    /* Only a copy needs more than nothing. An executable page may be in a TLB that no write reaches. */
+    if (need == TLB_FLUSHED && !b->exec)
+        ticket_close_copied(&t, &one);
+    else
+        ticket_close(&t, need, &one);
+    b->copied = need == TLB_FLUSHED;
     /* Copied, and nobody reaches the old frame by our translation any more: it loses its owner here. */
     if (need == TLB_FLUSHED)
         forget_source(b, 1);
@@ -249,8 +257,9 @@ enum fault_result region_fault(struct space *s, vaddr_t va, struct fault_access 
         return FAULT_REFUSED;
     switch (bring_in(&b)) {
     case STEP_RETRY:
-        /* Whatever this CPU had of the page, it is to look again. */
-        invlpg(va);
+        /* Whatever this CPU had of the page, it is to look again; a copy's shootdown has seen to that. */
+        if (!b.copied)
+            invlpg(va);
         return FAULT_RETRY;
     case STEP_GOING:
         cpu_pause();

@@ -44,6 +44,14 @@ void tlb_publish_all(struct space *s, tlb_gen_t gen)
     publish(&c->walkers, gen);
 }
 
+void tlb_publish_flushed(struct space *s, tlb_gen_t gen)
+{
+    struct tlb_cpu *c = &s->cpu[cpu_self()];
+    tlb_record_publish(s, gen);
+    publish(&c->entered, gen);
+    publish(&c->flushed, gen);
+}
+
 static COLD void flush_whole(const struct space *s)
 {
     if (s == &kernel_space)

@@ -46,6 +46,9 @@ static ALWAYS_INLINE bool tlb_published_by_nmi(const struct tlb_cpu *c, tlb_gen_
 /* Publishes all three words: everything older than gen is gone. For the running CPU; interrupts off. */
 void tlb_publish_all(struct space *s, tlb_gen_t gen);
 
+/* The same of leaf entries alone: everything up to gen has gone, but for paging-structure caches. */
+void tlb_publish_flushed(struct space *s, tlb_gen_t gen);
+
 /* Asks `cpu` to flush everything, by a word that cannot overflow, and rings. For when its line is full. Any context. */
 void tlb_flush_all_by_word(cpu_t cpu);
 

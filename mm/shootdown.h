@@ -211,6 +211,9 @@ void ticket_park_table(struct tlb_ticket *t, paddr_t p);
 /* Raises the generation, computes `must`, drops the lock, runs the policy, releases. `need` TLB_NONE: nobody has to forget
  * anything (then only the lock is dropped). On return preemption is on again. */
 void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_change *change);
+/* The same with FLUSHED for one page of 4 KiB that this CPU is about to write to: it was read-only and not executable, and is writable now
+ * and another frame. Under opt=cow this CPU need not flush (mm/cow.h). */
+void ticket_close_copied(struct tlb_ticket *t, const struct pt_change *change);
 /* The same for one page of 4 KiB of a user half that went, and of which no more than ENTERED is needed. The shortest way. */
 void ticket_close_page(struct tlb_ticket *t);
 /* For an operation that changed nothing because an earlier one already had: until that one's generation has reached `need`

@@ -5,6 +5,7 @@
 #include "lib/patch.h"
 #include "lib/stop_point.h"
 #include "lib/wait.h"
+#include "mm/cow.h"
 #include "mm/frame_internal.h" /* parked frames are linked by number */
 #include "mm/respond.h"
 #include "mm/space.h"
@@ -224,7 +225,8 @@ static ALWAYS_INLINE void release(struct tlb_ticket *t)
 }
 
 /* Rounds what the change touched to one contiguous run of pages of its smallest size. */
-static void set_request_range(struct tlb_request *r, vaddr_t end, const struct pt_change *change)
+static ALWAYS_INLINE void set_request_range(struct tlb_request *r, vaddr_t end,
+                                            const struct pt_change *change)
 {
     r->stride = change->stride;
     if (likely(end - r->start == PAGE_SIZE && change->stride == PT_4K)) {
@@ -274,9 +276,9 @@ void ticket_wait_published(const struct tlb_ticket *t, enum tlb_level until)
     wait_published(t->request.space, &t->must, t->request.gen, until);
 }
 
-/* Inlined twice: what ticket_close_page knows needs no instruction there. */
+/* Inlined for each way: what ticket_close_page knows needs no instruction there. */
 static ALWAYS_INLINE void close(struct tlb_ticket *t, enum tlb_level need, const struct pt_change *change,
-                                bool one_page)
+                                bool one_page, bool copied)
 {
     struct space *s = t->request.space;
     bool kernel_range = s == &kernel_space;
@@ -326,6 +328,8 @@ static ALWAYS_INLINE void close(struct tlb_ticket *t, enum tlb_level need, const
     cpu_t self = cpu_self();
     t->here_done = !cpumask_test(&t->must, self);
     cpumask_unset(&t->must, self);
+    if (copied)
+        cow_forget_here(t);
 
     if (unlikely(t->policy->special)) {
         ticket_close_special(t);
@@ -350,12 +354,17 @@ static ALWAYS_INLINE void close(struct tlb_ticket *t, enum tlb_level need, const
 
 void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_change *change)
 {
-    close(t, need, change, false);
+    close(t, need, change, false, false);
+}
+
+void ticket_close_copied(struct tlb_ticket *t, const struct pt_change *change)
+{
+    close(t, TLB_FLUSHED, change, false, true);
 }
 
 void ticket_close_page(struct tlb_ticket *t)
 {
-    close(t, TLB_ENTERED, NULL, true);
+    close(t, TLB_ENTERED, NULL, true, false);
 }
 
 void ticket_wait_earlier(struct space *s, enum tlb_level need)

@@ -148,6 +148,10 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
     free_list(s, t->parked_frames);
     free_list(s, t->parked_tables);
 }
+void ticket_close_copied(struct tlb_ticket *t, const struct pt_change *change)
+{
+    ticket_close(t, TLB_FLUSHED, change);
+}
 void ticket_close_page(struct tlb_ticket *t)
 {
     static const struct pt_change page = {.leaves = 1, .narrowed = true, .stride = PT_4K};

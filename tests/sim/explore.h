@@ -73,7 +73,7 @@ struct sim_config {
     bool pcid, invpcid, global;
     bool full; /* for main.c */
     bool nmi;  /* delivery=nmi: for policies whose targets may be told so */
-    u32 opt;   /* switches of mm/opt.h that are off: for policies that have the layout of mm/split.c */
+    u32 opt; /* switches of mm/opt.h that are not as by default: for policies that have the layout of mm/split.c */
 };
 bool sim_set_up(const char *policy, const struct sim_config *config); /* kernel.c */
 bool explore_setup(const struct sim_scenario *s, const char *policy, const struct sim_config *config);

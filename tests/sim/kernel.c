@@ -146,13 +146,13 @@ void sim_on(cpu_t c, void (*fn)(void))
 
 static const char *policy_wanted;
 static enum msg_delivery delivery_wanted;
-static u32 switched_off;
+static u32 switched;
 static void set_up(void)
 {
     msg_delivery_set(delivery_wanted);
     boot(explorer->scenario->cpus);
     shootdown_unsafe_allow(true);
-    if (switched_off && opt_choose(OPT_DEFAULT & ~switched_off) != ERR_OK)
+    if (switched && opt_choose(OPT_DEFAULT ^ switched) != ERR_OK)
         sim_fail("the switches cannot be chosen");
     if (shootdown_policy_set(policy_wanted) != ERR_OK)
         sim_fail("policy %s cannot be chosen", policy_wanted);
@@ -167,7 +167,7 @@ static void set_up(void)
 bool sim_set_up(const char *policy, const struct sim_config *config)
 {
     policy_wanted = policy;
-    switched_off = config->opt;
+    switched = config->opt;
     delivery_wanted = config->nmi ? MSG_DELIVERY_NMI : MSG_DELIVERY_AUTO;
     features = (struct cpu_features){.x2apic = true,
                                      .nx = true,

@@ -16,6 +16,7 @@ static const struct sim_config configs[] = {
     {"nmi_invpcid", true, true, true, false, true, 0},
     {"split", false, false, true, false, false, OPT_LINE},
     {"split_serial", true, true, true, false, false, OPT_LINE | OPT_CONCURRENT},
+    {"cow", true, true, true, false, false, OPT_COW},
 };
 
 #define WORDS_MAX         8u
@@ -131,7 +132,7 @@ static bool wanted(const struct sim_scenario *s, const struct shootdown_policy *
     char name[128];
     if ((p->control && !s->control) || (s->one_policy && strcmp(p->name, "early_ack")) ||
         (s->needs_pcid && !c->pcid) || (c->nmi && (!p->post_nmi || s->one_policy)) ||
-        (c->opt && !p->post_split))
+        (c->opt && !p->post_split) || (c->opt == OPT_COW && !s->copies))
         return false;
     if ((options->scenario && strcmp(options->scenario, s->name)) ||
         (options->policy && strcmp(options->policy, p->name)) ||

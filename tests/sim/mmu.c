@@ -7,6 +7,7 @@
 
 #include "lib/features.h"
 #include "lib/x86/tlb.h"
+#include "mm/cow.h"
 #include "mm/layout.h"
 #include "mm/pte.h"
 
@@ -303,6 +304,25 @@ void host_invlpg(vaddr_t va)
     drop_leaves(self(), leaf_of_page, current_pcid(self()), va);
     drop_uppers(self(), false, current_pcid(self()));
 }
+
+/* A write of ring 0 that changes nothing. What is cached and allows it is used; nothing that does not, the tables are looked at, and what is
+ * found there takes its place. Executable pages are not played: a TLB of instructions would keep them. */
+static bool leaf_of_page_read_only(const struct sim_leaf *l, pcid_t pcid, vaddr_t va)
+{
+    return leaf_of_page(l, pcid, va) && !(l->rights & SIM_W);
+}
+static bool host_rewrite(vaddr_t va)
+{
+    struct sim_cpu *c = self();
+    instruction("LOCK OR [user]", va);
+    drop_leaves(c, leaf_of_page_read_only, current_pcid(c), va);
+    sim_translations(c, va, NULL, NULL);
+    for (u32 i = 0; i < c->leaves; i++)
+        if (leaf_of_page(&c->leaf[i], current_pcid(c), va) && c->leaf[i].rights & SIM_W)
+            return true;
+    return false;
+}
+COW_WRITER(sim_cow_writer, host_rewrite);
 
 void host_invpcid(u64 type, pcid_t pcid, vaddr_t va)
 {

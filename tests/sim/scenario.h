@@ -35,6 +35,7 @@ struct sim_scenario {
     bool one_policy; /* the policy does not matter */
     u32 bound;       /* deviations tried exhaustively, if more than usual */
     bool slow;       /* its runs are long: one deviation less */
+    bool copies;     /* something is copied on write: run with opt=cow too */
 };
 TABLE_DECLARE(sim_scenario, struct sim_scenario);
 #define SCENARIO(ident, what_, ...)                                                                          \
@@ -57,6 +58,10 @@ void sim_unmap(struct space *s, vaddr_t va, u64 pages);
 void sim_protect(struct space *s, vaddr_t va, u64 pages, u32 prot);
 void sim_remap(struct space *s, vaddr_t va, u32 prot); /* one page, a fresh frame */
 void sim_destroy(struct space *s);
+/* Regions: a demand-zero page that is there; a copy of the space, whose page is watched; a write fault of the thread on this CPU. */
+void sim_region(struct space *s, vaddr_t va);
+struct space *sim_clone(struct space *from, vaddr_t va);
+void sim_write_fault(struct space *s, vaddr_t va);
 /* ---- what programs do ---- */
 bool sim_use(vaddr_t va, enum sim_access how);        /* the thread on this CPU */
 bool sim_use_kernel(vaddr_t va, enum sim_access how); /* kernel code, a kernel address */
