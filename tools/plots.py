@@ -70,6 +70,25 @@ def values(records, name):
     return sorted({r[name] for r in records if r.get(name) is not None})
 
 
+# Cells that differ in one of these are of different experiments: never points of one curve.
+VARIANT = ("delivery", "flush", "opt", "responders", "initiator")
+
+
+def by_variant(records):
+    """[(what tells them from the others, "" if there are none, and their records)], the commonest first."""
+    found = {}
+    for r in records:
+        found.setdefault(tuple(r.get(name) for name in VARIANT), []).append(r)
+    differ = [i for i in range(len(VARIANT)) if len({key[i] for key in found}) > 1]
+    usual = {"initiator": "initiator inside", "opt": "no opt", "flush": "flush as usual"}
+    return [(", ".join(usual.get(VARIANT[i], "") if key[i] is None else f"{VARIANT[i]} {key[i]}" for i in differ), cells)
+            for key, cells in sorted(found.items(), key=lambda item: -len(item[1]))]
+
+
+def under(title, variant):
+    return f"{title}\n{variant}" if variant else title
+
+
 def curve(ax, records, x, style, label):
     records = sorted(records, key=lambda r: r[x])
     at = [r[x] for r in records]
@@ -107,14 +126,12 @@ def against_pages(run, styles):
         return None
     most = max(values(records, "cpus"))
     records = [r for r in records if r["cpus"] == most]
-    ops = values(records, "op")
-    figure, panels = axes(len(ops))
-    for ax, op in zip(panels, ops):
-        for policy in values(records, "policy"):
-            cells = [r for r in records if r["op"] == op and r["policy"] == policy]
-            if cells:
-                curve(ax, cells, "pages", styles.line(policy), policy)
-        ax.set(xscale="log", yscale="log", title=f"{op}, {most} CPUs", xlabel="pages", ylabel="ticks, initiator (p50)")
+    parts = [(op, *part) for op in values(records, "op") for part in by_variant([r for r in records if r["op"] == op])]
+    figure, panels = axes(len(parts))
+    for ax, (op, variant, part) in zip(panels, parts):
+        for policy in values(part, "policy"):
+            curve(ax, [r for r in part if r["policy"] == policy], "pages", styles.line(policy), policy)
+        ax.set(xscale="log", yscale="log", title=under(f"{op}, {most} CPUs", variant), xlabel="pages", ylabel="ticks, initiator (p50)")
         ticks_at(ax.xaxis, values(records, "pages"))
         ax.yaxis.set_major_formatter(FuncFormatter(number))
     legend_below(figure, panels[0])
@@ -125,15 +142,15 @@ def against_cpus(run, styles):
     """The same against CPUs, both sides: what the initiator waits for, and what each responder loses."""
     records = pick(run, bench="scaling", op="unmap") or pick(run, bench="shootdown", op="unmap", pages=1)
     sides = [("initiator", "ticks, initiator (p50)"), ("responder", "ticks, one responder (p50)")]
-    sides = [s for s in sides if len({r["cpus"] for r in records if r["metric"] == s[0]}) > 1]
-    if not sides:
+    parts = [(metric, label, variant, [r for r in part if r["metric"] == metric]) for variant, part in by_variant(records) for metric, label in sides]
+    parts = [p for p in parts if len(values(p[3], "cpus")) > 1]
+    if not parts:
         return None
-    figure, panels = axes(len(sides), columns=2)
-    for ax, (metric, label) in zip(panels, sides):
-        cells = [r for r in records if r["metric"] == metric]
+    figure, panels = axes(len(parts), columns=2)
+    for ax, (_, label, variant, cells) in zip(panels, parts):
         for policy in values(cells, "policy"):
             curve(ax, [r for r in cells if r["policy"] == policy], "cpus", styles.line(policy), policy)
-        ax.set(title="unmap of one page", xlabel="CPUs, initiator included", ylabel=label)
+        ax.set(title=under("unmap of one page", variant), xlabel="CPUs, initiator included", ylabel=label)
         ax.set_ylim(bottom=0)
         if len(values(cells, "cpus")) <= 17:
             ticks_at(ax.xaxis, values(cells, "cpus"), log=False)
@@ -155,18 +172,20 @@ def phases(run, styles):
     """Where the time goes, on both sides: the initiator's steps stacked, a responder's interruption below it."""
     records = [r for r in pick(run, bench="shootdown", op="unmap") if r["cpus"] == max(r["cpus"] for r in pick(run, bench="shootdown"))]
     cells = {}
-    for r in records:
-        cells.setdefault((r["pages"], r["policy"]), {})[r["metric"]] = r["p50"]
+    for variant, part in by_variant(records):
+        for r in part:
+            cells.setdefault((variant, r["pages"], r["policy"]), {})[r["metric"]] = r["p50"]
     cells = {k: c for k, c in cells.items() if "phase.wait" in c}
-    sizes = sorted({k[0] for k in cells})
     if not cells:
         return None
+    sizes = sorted({k[1] for k in cells})
     sizes = [sizes[0], sizes[-1]] if len(sizes) > 1 else sizes
-    policies = sorted({k[1] for k in cells})
-    figure, panels = axes(len(sizes), width=6.6, height=0.9 + 0.52 * len(policies), columns=2)
-    for ax, pages in zip(panels, sizes):
+    parts = [(variant, pages) for variant in dict.fromkeys(k[0] for k in cells) for pages in sizes]
+    policies = sorted({k[2] for k in cells})
+    figure, panels = axes(len(parts), width=6.6, height=0.9 + 0.52 * len(policies), columns=2)
+    for ax, (variant, pages) in zip(panels, parts):
         for row, policy in enumerate(reversed(policies)):
-            cell = cells.get((pages, policy))
+            cell = cells.get((variant, pages, policy))
             if not cell:
                 continue
             left = 0
@@ -176,7 +195,7 @@ def phases(run, styles):
             ax.barh(row - 0.2, cell.get("responder", 0), 0.24, color="#56b4e9", label="responder, entry to IRET")
         ax.set_yticks(range(len(policies)), reversed(policies))
         ax.grid(axis="y", visible=False)
-        ax.set(title=f"unmap of {pages} page{'s' if pages > 1 else ''}, {records[0]['cpus']} CPUs", xlabel="ticks (p50 of each step)")
+        ax.set(title=under(f"unmap of {pages} page{'s' if pages > 1 else ''}, {records[0]['cpus']} CPUs", variant), xlabel="ticks (p50 of each step)")
         ax.xaxis.set_major_formatter(FuncFormatter(number))
     handles, labels = panels[0].get_legend_handles_labels()
     unique = dict(zip(labels, handles))
@@ -195,10 +214,10 @@ def distributions(run, styles):
         return None
     most = max(values(records, "cpus"))
     records = [r for r in records if r["cpus"] == most]
-    benches = values(records, "bench")
-    figure, panels = axes(len(benches), columns=2, width=5.6)
-    for ax, bench in zip(panels, benches):
-        for r in sorted((r for r in records if r["bench"] == bench), key=lambda r: r["policy"]):
+    parts = [(bench, *part) for bench in values(records, "bench") for part in by_variant([r for r in records if r["bench"] == bench])]
+    figure, panels = axes(len(parts), columns=2, width=5.6)
+    for ax, (bench, variant, part) in zip(panels, parts):
+        for r in sorted(part, key=lambda r: r["policy"]):
             style = dict(styles.line(r["policy"]))
             samples = sorted(run.samples(r) or [])
             if samples:
@@ -207,7 +226,7 @@ def distributions(run, styles):
             else:
                 known = [(r[name], share) for name, share in PERCENTILES if name in r]  # records of photos have few
                 ax.plot([value for value, _ in known], [share for _, share in known], label=r["policy"], **style)
-        ax.set(title=f"{bench}: unmap of one page, {most} CPUs", xlabel="ticks", ylabel="share of samples not above")
+        ax.set(title=under(f"{bench}: unmap of one page, {most} CPUs", variant), xlabel="ticks", ylabel="share of samples not above")
         lowest, highest = min(r["min"] for r in records), max(r.get("max", r["p50"]) for r in records)
         if highest > 8 * max(1, lowest):
             ax.set_xscale("log")
