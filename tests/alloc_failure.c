@@ -401,7 +401,7 @@ TEST(alloc_failure_thread, "threads and processes: every allocation refused in t
 
 #define RING3_MS    10u /* far more than the program takes, scaled */
 #define RING3_SWEEP 40u
-#define READERS     8u
+#define READERS     test_rounds(8, 4)
 
 /* Ring 3 meets the refusal itself, in a fault or a system call: the program may fail, the kernel may not. */
 static void alloc_failure_ring3(struct test *t)

@@ -11,7 +11,6 @@
 #define STORM_MS 20000u
 /* Shootdowns in one storm, over all initiators: enough for every order of two, few enough for 64 virtual CPUs on two real. */
 #define SHOOTDOWNS 96u
-/* More CPUs than so many shoot at each other once, each at its own page, under the policy in force; else so many are enough. */
 #define INITIATORS 64u
 
 /* Each CPU's own page, or everyone's. */
@@ -105,6 +104,15 @@ static void run_storm(struct test *t, const struct shootdown_policy *p, u32 init
     policy_restore(t, before);
 }
 
+/* More CPUs than INITIATORS shoot at each other under the policy in force, each at its own page; under the others so many are enough, and
+ * at one page, where they wait for each other, half of them. */
+static u32 initiators_for(const struct shootdown_policy *p, u32 all, bool one_page)
+{
+    if (one_page)
+        return MIN(all, INITIATORS / 2);
+    return p == shootdown_policy() ? all : MIN(all, INITIATORS);
+}
+
 static void check_storm(struct test *t, u32 initiators, bool one_page)
 {
     if (cpu_online_count() < 2) {
@@ -117,9 +125,7 @@ static void check_storm(struct test *t, u32 initiators, bool one_page)
     if (CHECK(t, e == ERR_OK, "the keeper's page: %s", err_name(e)))
         TABLE_FOREACH (policy, struct shootdown_policy, p)
             if (POLICY_USABLE(p))
-                run_storm(t, p,
-                          !one_page && p == shootdown_policy() ? initiators : MIN(initiators, INITIATORS),
-                          one_page);
+                run_storm(t, p, initiators_for(p, initiators, one_page), one_page);
     space_destroy(storm.space);
 }
 

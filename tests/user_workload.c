@@ -6,7 +6,7 @@
 
 #define RUN_LIMIT_MS  60000u /* hang detector */
 #define THREADS_USUAL 64u
-#define THREADS_LEAST 16u
+#define THREADS_LEAST 8u
 
 bool user_open(struct test *t, struct user_run *r, const char *program)
 {
