@@ -57,7 +57,7 @@ err_t opt_choose(u32 set)
 {
     u32 before = now;
     apply(set);
-    err_t e = shootdown_policy_choose(policy_of(set));
+    err_t e = shootdown_policy_set(policy_of(set));
     if (e != ERR_OK)
         apply(before);
     chosen = chosen || e == ERR_OK;
@@ -169,7 +169,7 @@ static const char *set_opt(const char *value)
             }
         value += n + (comma != NULL);
     }
-    if (known && opt_choose(set) == ERR_OK)
+    if (known && opt_choose(set) == ERR_OK && shootdown_policy_choose(policy_of(set)) == ERR_OK)
         return NULL;
     int n = format(allowed, sizeof(allowed), "opt=, any of these with commas between:");
     for (u32 i = 0; i < ARRAY_SIZE(words); i++)

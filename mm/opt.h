@@ -17,7 +17,8 @@ enum opt {
 #define OPT_ALL     63u
 #define OPT_DEFAULT (OPT_CONCURRENT | OPT_LINE)
 
-/* ERR_UNSUPPORTED: the policy that the set stands for is not to be had on this machine. THREAD; for shootdowns that begin later. */
+/* ERR_UNSUPPORTED: the policy that the set stands for is not to be had on this machine. THREAD; for shootdowns that begin later. The policy
+ * counts as chosen (shootdown_policy_chosen) only if it was by opt= itself. */
 err_t opt_choose(u32 set) MUST_CHECK;
 /* What was chosen last, and whether anything was. */
 u32 opt_chosen(void);
