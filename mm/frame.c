@@ -8,6 +8,7 @@
 #include "mm/frame_internal.h"
 #include "mm/frame_poison.h"
 #include "mm/layout.h"
+#include "mm/tlb_ghost.h"
 
 struct frame **frame_sections;
 u32 frame_section_count;
@@ -123,6 +124,7 @@ void frame_free_known(struct frame *f, paddr_t p)
         bad_free(p, "it is still mapped", f);
 
     u32 n = frame_number(p);
+    tlb_ghost_free(n, 1u << f->order);
     frame_poison(p, f->order);
     if (likely(f->order == FRAME_4K)) {
         frame_cache_give(n);

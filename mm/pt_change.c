@@ -60,6 +60,7 @@ static void unmap_leaf(struct walk *w, u64 *entry, vaddr_t va, u32 level)
 {
     /* By exchange: the walker may set A or D until the moment the entry is gone. */
     u64 old = atomic_xchg(entry, 0);
+    tlb_ghost_leaf_gone(w->pt, va, level, old);
     pt_count_leaf(va, pte_page(old, level), PT_ONE_LESS);
     visit(w, va, level, old, true);
 }
@@ -82,6 +83,7 @@ static bool unmap_in(struct walk *w, u64 *table, u32 level, vaddr_t va, vaddr_t 
                 u64 old = atomic_xchg(entry, 0);
                 if (level == PT_LEVEL_ROOT)
                     pt_root_changed(w->pt, pt_index(va, level), 0);
+                tlb_ghost_table_gone(w->pt, va, pte_table(old));
                 w->pt->pool->retire(w->pt->pool, pte_table(old));
                 w->out->tables++;
             }
@@ -199,6 +201,7 @@ err_t pt_remap(struct pt *pt, vaddr_t va, paddr_t pa, enum pt_size size, u32 pro
 
     pt_count_leaf(va, pa, PT_ONE_MORE);
     *old_pte = atomic_xchg(entry, pte_make_leaf(pa, level, prot));
+    tlb_ghost_leaf_gone(pt, va, level, *old_pte);
     pt_count_leaf(va, pte_page(*old_pte, level), PT_ONE_LESS);
     return ERR_OK;
 }

@@ -7,6 +7,7 @@
 #include "mm/layout.h"
 #include "mm/pt.h"
 #include "mm/pte.h"
+#include "mm/tlb_ghost.h"
 
 static inline u64 *pt_table_at(paddr_t table)
 {
@@ -77,6 +78,7 @@ static ALWAYS_INLINE bool pt_discard_page(struct pt *pt, vaddr_t va, u64 *old_pt
     if (unlikely(!(atomic_load_relaxed(entry) & PTE_PRESENT)))
         return false;
     *old_pte = atomic_xchg(entry, 0);
+    tlb_ghost_leaf_gone(pt, va, 0, *old_pte);
     return true;
 }
 

@@ -65,6 +65,7 @@ void pt_put(struct pt *pt, vaddr_t va, u32 level, u64 leaf)
     u64 found;
     u64 *entry = pt_find(pt, va, level, &found_level, &found);
     ASSERT(found_level == level && found == PTE_COMING, "the place of a leaf that comes was kept");
+    tlb_ghost_leaf_comes(pt, va, level, leaf);
     pt_count_leaf(va, pte_page(leaf, level), PT_ONE_MORE);
     atomic_store_relaxed(entry, leaf);
 }

@@ -40,6 +40,7 @@ static void link_page(struct pt *pt, vaddr_t va, paddr_t pa, u32 leaf_level, u32
         atomic_store_relaxed(&pt_table_at(table)[pt_index(va, l)], value);
         value = pte_make_table(table, va);
     }
+    tlb_ghost_leaf_comes(pt, va, leaf_level, pte_make_leaf(pa, leaf_level, prot));
     pt_count_leaf(va, pa, PT_ONE_MORE);
     /* The LOCKed exchange also orders: the new tables' contents before the entry that makes walkers find them;
      * pairs with: the hardware walker, whose loads depend on the entry; else: it could read a table not yet zeroed. */

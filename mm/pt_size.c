@@ -158,6 +158,7 @@ err_t pt_merge(struct pt *pt, vaddr_t va, enum pt_size to, struct pt_change *out
     for (u32 i = 1; i < PT_ENTRIES; i++)
         pt_count_leaf(va + i * pt_span(level - 1), paddr_add(pte_page(leaf, level), i * pt_span(level - 1)),
                       PT_ONE_LESS);
+    tlb_ghost_table_gone(pt, va, pte_table(old));
     pt->pool->retire(pt->pool, pte_table(old));
     *out = (struct pt_change){.leaves = PT_ENTRIES,
                               .tables = 1,

@@ -123,6 +123,7 @@ static u32 take_batch(struct move *m, vaddr_t *va, vaddr_t at[], u32 max)
     for (; n < max && (entry = pt_next_leaf(&m->space->pt, va, end, &level, &leaf)); *va += pt_span(level)) {
         at[n] = *va | level; /* page aligned */
         m->leaf[n++] = pt_leaf_take(entry, *va, level);
+        tlb_ghost_leaf_gone(&m->space->pt, *va, level, leaf);
         pt_change_note(&change, leaf, level, true);
     }
     pt_change_end(&change);

@@ -28,6 +28,8 @@ struct space {
     cpumask_t active; /* CPUs that run in it, and are told of every change; a subset of loaded */
 #ifdef VOLLEY_DEBUG
     struct tlb_change history[TLB_HISTORY];
+    tlb_gen_t released;    /* the highest whose memory has been given back */
+    tlb_gen_t tables_gone; /* the last that took a table away: mm/tlb_ghost.c */
 #endif
     cpumask_t loaded; /* CPUs whose root it is, lazy ones too; these are told when tables are freed */
 };

@@ -10,6 +10,7 @@
 #include "mm/respond.h"
 #include "mm/space.h"
 #include "mm/ticket_internal.h"
+#include "mm/tlb_ghost.h"
 
 /* The latest flushes of pages: between two publications there is one of the shootdown, and perhaps some of stale faults. */
 #define RANGES 4u
@@ -17,13 +18,17 @@
 struct tlb_record {
     u64 root;                  /* what CR3 has to be; 0 before the first load */
     const struct space *space; /* whose root that is; NULL: the kernel's */
+    u64 loaded; /* its id; 0: the kernel's. Read by other CPUs, and so are `clean` and `walkers`. */
     struct held {
         u64 id;          /* of the space whose entries the PCID may hold; 0: none, or the kernel's root */
         tlb_gen_t clean; /* nothing older than this generation of it is among them */
-        bool empty;      /* no entry at all: flushed while it was not loaded */
-        bool forgotten;  /* has to be flushed before it is used */
+        tlb_gen_t
+            walkers;    /* the same of tables, which no flush of pages is trusted to make the walker forget */
+        bool empty;     /* no entry at all: flushed while it was not loaded */
+        bool forgotten; /* has to be flushed before it is used */
     } pcid[PCID_SLOTS_MAX + 1];
-    tlb_gen_t kernel_clean; /* the same of the kernel's half, under all PCIDs that may be kept */
+    tlb_gen_t kernel_clean,
+        kernel_walkers; /* the same of the kernel's half, under all PCIDs that may be kept */
     struct range {
         vaddr_t start, end;
         enum pt_size stride;
@@ -37,6 +42,19 @@ static struct held *held_of(u64 cr3)
     u64 pcid = features.pcid ? cr3 & CR3_PCID & ~CR3_PCID_USER : 0;
     ASSERT(pcid <= PCID_SLOTS_MAX, "no CPU runs with a PCID that no slot has");
     return &this_cpu_ptr(tlb_record)->pcid[pcid];
+}
+
+/* What mm/tlb_ghost.c lets other CPUs look at. Nobody does on the simulated machine, and there it is no step of it. */
+#if TLB_GHOST
+#define show(p, v) atomic_store_relaxed(p, v)
+#else
+#define show(p, v) (*(p) = (v))
+#endif
+
+static void all_clean(tlb_gen_t *clean, tlb_gen_t *walkers, tlb_gen_t gen)
+{
+    show(clean, gen);
+    show(walkers, gen);
 }
 
 static void check_root(void)
@@ -94,20 +112,27 @@ void tlb_record_root(const struct space *s, u64 cr3)
                "a PCID is kept only for the space whose entries it holds");
         ASSERT(!s || h->empty || h->clean >= s->cpu[cpu_self()].flushed,
                "entries are kept only if they have been flushed as far as was published");
+        ASSERT(!TLB_GHOST || !s || h->empty || h->clean >= atomic_load_relaxed(&s->released),
+               "entries are kept only if nothing that they may be of has been given back");
     }
+    show(&me->loaded, 0); /* until all is said again */
+    compiler_barrier();
     if (!(cr3 & CR3_KEEP) || h->empty)
-        h->clean = now(s);
+        all_clean(&h->clean, &h->walkers, now(s));
     h->id = s ? s->id : 0;
     h->empty = h->forgotten = false;
-    me->root = cr3 & ~CR3_KEEP;
     me->space = s;
     me->ranges = 0;
+    show(&me->root, cr3 & ~CR3_KEEP);
+    compiler_barrier(); /* x86 keeps stores in order, and loads: mm/tlb_record.c:tlb_record_may_hold */
+    show(&me->loaded, h->id);
 }
 
 void tlb_record_flush_space(void)
 {
     check_root();
-    held_of(this_cpu_ptr(tlb_record)->root)->clean = now(this_cpu_ptr(tlb_record)->space);
+    struct held *h = held_of(this_cpu_ptr(tlb_record)->root);
+    all_clean(&h->clean, &h->walkers, now(this_cpu_ptr(tlb_record)->space));
 }
 
 void tlb_record_flush_all(void)
@@ -118,8 +143,8 @@ void tlb_record_flush_all(void)
     for (u32 i = 0; i <= PCID_SLOTS_MAX; i++)
         if (&me->pcid[i] != loaded)
             me->pcid[i].empty = true;
-    loaded->clean = now(this_cpu_ptr(tlb_record)->space);
-    me->kernel_clean = now(&kernel_space);
+    all_clean(&loaded->clean, &loaded->walkers, now(me->space));
+    all_clean(&me->kernel_clean, &me->kernel_walkers, now(&kernel_space));
 }
 
 void tlb_record_others_forgotten(void)
@@ -138,8 +163,9 @@ void tlb_record_flush_all_but_others(void)
     for (u32 i = 0; i <= PCID_SLOTS_MAX; i++)
         ASSERT(&me->pcid[i] == held_of(me->root) || me->pcid[i].forgotten || !features.pcid,
                "a flush of all leaves no PCID that may be kept");
-    held_of(me->root)->clean = now(this_cpu_ptr(tlb_record)->space);
-    me->kernel_clean = now(&kernel_space);
+    struct held *h = held_of(me->root);
+    all_clean(&h->clean, &h->walkers, now(me->space));
+    all_clean(&me->kernel_clean, &me->kernel_walkers, now(&kernel_space));
 }
 
 void tlb_record_flush_range(vaddr_t start, u32 pages, enum pt_size stride)
@@ -174,7 +200,11 @@ void tlb_record_publish(const struct space *s, tlb_gen_t gen)
         if (change_of(s, g, &c)) /* else so much has happened since that nobody knows what it was */
             ASSERT(is_covered(me, &c), "what is published as flushed was flushed");
     }
-    *clean = MAX(*clean, gen);
+    show(clean, MAX(*clean, gen));
+    tlb_gen_t *walkers = kernel ? &me->kernel_walkers : &held_of(me->root)->walkers;
+    /* Flushes of pages will do if no table has gone meanwhile. */
+    if (TLB_GHOST && atomic_load_relaxed(&s->tables_gone) <= *walkers)
+        show(walkers, MAX(*walkers, gen));
     me->ranges = 0;
 }
 
@@ -184,7 +214,7 @@ void tlb_record_flushed_by_nmi(const struct space *s, tlb_gen_t gen)
     ASSERT(s == &kernel_space || s == me->space, "an NMI handler flushes what is loaded");
     ASSERT(gen <= now(s), "nobody publishes a generation that has not been made");
     tlb_gen_t *clean = s == &kernel_space ? &me->kernel_clean : &held_of(me->root)->clean;
-    *clean = MAX(*clean, gen);
+    show(clean, MAX(*clean, gen));
 }
 
 /* A CPU that left the space and is just loading it again is in the mask, and has not published yet; but it does not run in it
@@ -210,6 +240,28 @@ void tlb_record_release(const struct tlb_ticket *t)
                "memory is given back when every CPU that was to forget it has said so");
     ASSERT(level < TLB_FLUSHED || may_be_reused_under(s, cpu_self(), t->request.gen, level),
            "and when the CPU that gives it back has forgotten it too");
+#if TLB_GHOST
+    tlb_gen_t before = atomic_load_relaxed(&s->released);
+    while (before < t->request.gen && !atomic_cmpxchg(&t->request.space->released, &before, t->request.gen))
+        ;
+#endif
 }
+
+#if TLB_GHOST
+bool tlb_record_may_hold(cpu_t c, u64 id, tlb_gen_t gen, bool table)
+{
+    const struct tlb_record *r = &per_cpu(tlb_record, c);
+    if (id == kernel_space.id)
+        return atomic_load_relaxed(table ? &r->kernel_walkers : &r->kernel_clean) < gen;
+    if (atomic_load_relaxed(&r->loaded) != id)
+        return false;
+    compiler_barrier();
+    u64 pcid = features.pcid ? atomic_load_relaxed(&r->root) & CR3_PCID & ~CR3_PCID_USER : 0;
+    const struct held *h = &r->pcid[pcid];
+    bool may = atomic_load_relaxed(table ? &h->walkers : &h->clean) < gen;
+    compiler_barrier();
+    return may && atomic_load_relaxed(&r->loaded) == id;
+}
+#endif
 
 #endif

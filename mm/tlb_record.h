@@ -40,6 +40,8 @@ void tlb_record_publish(const struct space *s, tlb_gen_t gen);
 void tlb_record_flushed_by_nmi(const struct space *s, tlb_gen_t gen);
 /* Memory is about to be given back. */
 void tlb_record_release(const struct tlb_ticket *t);
+/* Any CPU's: may CPU c, which has that space loaded or borrowed, hold what generation gen took away: a leaf; or by its walker, a table? */
+bool tlb_record_may_hold(cpu_t c, u64 id, tlb_gen_t gen, bool table);
 #else
 #define tlb_record_change(s, gen, r, end)            ((void)0)
 #define tlb_record_root(s, cr3)                      ((void)0)
