@@ -1,5 +1,6 @@
 """The results of tools/mutants, kept from run to run, and the page made of them: docs/mutants.md."""
 
+import functools
 import hashlib
 import json
 import os
@@ -71,7 +72,9 @@ UNTRIED = """
 """
 
 
+@functools.lru_cache(maxsize=None)
 def commit():
+    """That of the first call, at the start of a run: the sources that are tried were taken then."""
     said = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=TOP, capture_output=True, text=True, check=False)
     return said.stdout.strip() or "unknown"
 
