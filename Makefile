@@ -48,7 +48,8 @@ SMALL := lib/format lib/json lib/deflate% dev/keymap dev/qr% kernel/acpi% kernel
 	kernel/%_command kernel/%commands kernel/cost_measure kernel/idle_choose kernel/trace dev/screen dev/terminal boot/mb2% bench/axes \
 	bench/runner bench/progress bench/policies bench/shootdown bench/bringup bench/targets bench/sample bench/effort bench/syscall \
 	bench/opt% kernel/cost kernel/profile kernel/backtrace kernel/panic dev/% mm/frame_init mm/kmap_check \
-	kernel/patch kernel/stop_point smp/bringup
+	kernel/patch kernel/stop_point smp/bringup lib/log lib/param kernel/console kernel/shell kernel/cmdline kernel/start_cpus \
+	kernel/main kernel/pti kernel/gdt bench/seed kernel/process
 
 SOURCES := $(sort $(wildcard $(ROOMS:%=%/*.c) $(ROOMS:%=%/*.asm)))
 OBJECTS := $(SOURCES:%=$(B)/%.o)
