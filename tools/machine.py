@@ -69,6 +69,8 @@ class Settings:
             self.words.append("screen=off")
         if self.emulator == "bochs" and (self.firmware == "uefi" or self.cpus != int_or_none(self.smp) or self.extra):
             raise Wrong("EMULATOR=bochs has no FIRMWARE=uefi, no topology in SMP, no QEMU_EXTRA")
+        if self.emulator == "bochs" and self.cpus > BOCHS_CPUS:
+            raise Wrong(f"EMULATOR=bochs has at most {BOCHS_CPUS} CPUs: its 64 timers serve no more")
         if not os.path.exists(self.kernel):
             raise Wrong(f"{self.kernel} does not exist: run make")
 
@@ -154,6 +156,7 @@ def qemu_command(s, work, serial=None):
     return command + s.extra
 
 
+BOCHS_CPUS = 15
 BOCHSRC = """\
 # No display is wanted, but Debian's build has no display library without one: a VNC server that nobody waits for.
 display_library: rfb, options="timeout=0"
