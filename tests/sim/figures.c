@@ -88,8 +88,9 @@ static bool show_lines(void)
     for (u32 i = 0; i < ARRAY_SIZE(cpus); i++)
         printf("%6u CPUs", cpus[i]);
     printf("\n");
-    TABLE_FOREACH (policy, struct shootdown_policy, p)
-        for (u32 split = 0; split <= (p->post_split != NULL); split++) {
+    TABLE_FOREACH (policy, struct shootdown_policy, p) {
+        u32 layouts = p->post_split ? 2 : 1;
+        for (u32 split = 0; split < layouts; split++) {
             printf("%-16s", split ? "  without line" : p->name);
             for (u32 i = 0; i < ARRAY_SIZE(cpus); i++) {
                 u32 moved = 0, charged = 0, together = 0, ignored, targets = cpus[i] - 1;
@@ -104,6 +105,7 @@ static bool show_lines(void)
             }
             printf("\n");
         }
+    }
     printf("%s figure lines: two at least for each target\n", ok ? "PASS" : "FAIL");
     printf("%s figure lines_charged: the sites of the cost model charge for what moves\n",
            charges ? "PASS" : "FAIL");
