@@ -35,7 +35,7 @@ const char *bench_requested(void);
 /* Runs them; false if a name is unknown or a cell was refused. */
 bool bench_run(const char *names);
 
-/* Has the run used up its time (bench_limit=, 30 s by default)? Then a benchmark leaves out its remaining cells, and says so:
+/* Has the run used up its time (bench_limit=, 30 s by default)? Then a benchmark leaves out its remaining cells, which is said when it ends:
  * what was measured stands, and the run ends, however slow the emulator and however many CPUs share a core of the host. */
 bool bench_out_of_time(void);
 

@@ -1,7 +1,7 @@
 /* The copy-on-write fault of `bench=opt`: one page, shared with a copy of the space, that this CPU writes to while others have it cached.
  * Timed is region_fault, from kernel code: the exception itself and the way back are not in it. */
-#include "apic/apic.h"
 #include "bench/counts.h"
+#include "bench/effort.h"
 #include "bench/opt.h"
 #include "bench/responders.h"
 #include "lib/counter.h"
@@ -16,7 +16,7 @@
 static struct responders responders;
 
 /* One page is shared, cached by all, copied for us. NULL, or what is wrong. */
-static const char *one_copy(u32 cpus, u64 *ticks, u64 *icr)
+static const char *one_copy(u32 cpus, u64 *ticks, struct bench_signals *told)
 {
     struct space *s = responders.space, *copy;
     struct fault_access write = {.write = true};
@@ -27,10 +27,13 @@ static const char *one_copy(u32 cpus, u64 *ticks, u64 *icr)
     bench_jitter();
     paddr_t shared = space_query(s, PAGE).pa;
     bench_counts_resume();
-    u64 before = apic_icr_writes(), start = rdtsc_ordered();
+    struct bench_signals before = bench_signals_now();
+    u64 start = rdtsc_ordered();
     enum fault_result r = region_fault(s, PAGE, write);
     *ticks = bench_elapsed(start, rdtsc_ordered());
-    *icr = apic_icr_writes() - before;
+    struct bench_signals now =
+        bench_signals_now(); /* every target has flushed, so it has entered its handler */
+    *told = (struct bench_signals){.irqs = now.irqs - before.irqs, .icr = now.icr - before.icr};
     bench_counts_pause();
     const char *wrong = NULL;
     if (r != FAULT_RETRY || space_query(s, PAGE).pa.v == shared.v || !(space_query(s, PAGE).prot & PT_WRITE))
@@ -51,14 +54,16 @@ static u64 measure(struct bench_run *b, u32 cpus)
     struct samples *s = samples_get(SAMPLES_INITIATOR);
     const char *wrong = NULL;
     struct cell_clock clock;
-    u64 ticks = 0, icr = 0, all = 0;
+    struct bench_signals told, all = {0};
+    u64 ticks = 0;
     cell_begin(&clock);
     cell_watch(&clock, s);
     while (!wrong && cell_continue(&clock)) {
-        wrong = one_copy(cpus, &ticks, &icr);
+        wrong = one_copy(cpus, &ticks, &told);
         if (!wrong && !cell_warming_up(&clock)) {
             samples_add(s, ticks);
-            all += icr;
+            all.icr += told.icr;
+            all.irqs += told.irqs;
         }
     }
     if (wrong) {
@@ -74,9 +79,8 @@ static u64 measure(struct bench_run *b, u32 cpus)
                           .metric = "initiator",
                           .cpus = cpus,
                           .pages = 1,
-                          .icr = all,
-                          .irqs = 0};
-    k.irqs = all * (cpus - 1); /* one command may reach several; each takes one interrupt */
+                          .icr = all.icr,
+                          .irqs = all.irqs};
     bench_record(&k, s);
     return samples_percentile(s, 500);
 }

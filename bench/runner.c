@@ -46,9 +46,12 @@ static const char *set_bench_limit(const char *value)
 PARAM(bench_limit, "bench_limit",
       "bench_limit=SECONDS: leave out the cells that are not reached by then (1 to 86400)", set_bench_limit);
 
+static bool cut; /* the running benchmark has been told that its time is up */
+
 bool bench_out_of_time(void)
 {
-    return rdtsc() - run_start > tsc_from_us(limit_s * 1000000);
+    cut |= rdtsc() - run_start > tsc_from_us(limit_s * 1000000);
+    return cut;
 }
 
 const char *bench_requested(void)
@@ -285,10 +288,13 @@ bool bench_run(const char *names)
         count_pass(e);
         u64 start = rdtsc();
         run_start = start - spent;
+        cut = false;
         print("\nbench %s: %s\n", e->name, e->what);
         progress_begin(e->name, run_start, limit_s);
         e->run(&b);
         spent = rdtsc() - run_start;
+        if (cut)
+            print("  cells of %s left out: the time is up (bench_limit=)\n", e->name);
         print("(%s took %llu ms; figures are %s)\n", e->name,
               (unsigned long long)(tsc_to_ns(rdtsc() - start) / 1000000), bench_trust());
     }

@@ -42,7 +42,7 @@ static void call_again_and_again(void *arg)
     space_load(NULL);
 }
 
-/* On the target, a promise just made: what is to remind it is lost. In the message handler, interrupts off. */
+/* On the target, a promise just made and not yet acknowledged: what is to remind it is lost. In the message handler, interrupts off. */
 static void forget(void *arg)
 {
     (void)arg;
@@ -59,17 +59,19 @@ static bool caught(struct trap_frame *f)
      * isolation, which moves it. A message handler has ring 3's RCX in that place. */
     const u64 *top = (const u64 *)this_cpu(percpu_head.kernel_stack);
     u64 vector = top[-(s64)((sizeof(struct trap_frame) - offsetof(struct trap_frame, vector)) / sizeof(u64))];
-    atomic_fetch_add(&guest.faults, 1);
     if (vector == TRAP_SYSCALL)
         atomic_fetch_add(&guest.from_call, 1);
     guest.strange += (f->error | 3) != SEL_USER_CODE || trap_is_user(f) || !this_cpu(tlb_pending);
     guest.policy->leave();
+    atomic_fetch_add(&guest.faults, 1); /* LOCKed; pairs with: tests/promise.c:seen_all */
     return true;
 }
 
 static bool seen_all(void)
 {
-    u32 faults = atomic_load_relaxed(&guest.faults), calls = atomic_load_relaxed(&guest.from_call);
+    /* orders: the number of all before that of those from calls, which is counted first; pairs with: tests/promise.c:caught (LOCKed);
+     * else: a fault could be taken for one from elsewhere. */
+    u32 faults = atomic_load_acquire(&guest.faults), calls = atomic_load_relaxed(&guest.from_call);
     return features.pti ? faults >= FAULTS_PTI : calls && calls < faults;
 }
 
@@ -83,6 +85,9 @@ static void take_pages_away(struct test *t)
             e = space_unmap(s, RING3_NOWHERE, RING3_NOWHERE + PAGE_SIZE);
         if (!CHECK(t, e == ERR_OK, "map, unmap: %s", err_name(e)))
             return;
+        /* The next promise would find the forgotten one, by an assertion. */
+        while (atomic_load_relaxed(&guest.faults) != atomic_load_relaxed(&guest.forgotten) && wait_spin(&w))
+            ;
     } while (!seen_all() && wait_spin(&w));
 }
 
@@ -91,9 +96,9 @@ static void run(struct test *t, cpu_t cpu)
     if (!CHECK(t, worker_start(cpu, call_again_and_again, NULL) == ERR_OK, "CPU %u takes no work", cpu))
         return;
     trap_segment_hook = caught;
-    stop_call(STOP_ACKED, cpu, forget, NULL);
+    stop_call(STOP_PENDING, cpu, forget, NULL);
     take_pages_away(t);
-    stop_call(STOP_ACKED, cpu, NULL, NULL);
+    stop_call(STOP_PENDING, cpu, NULL, NULL);
     atomic_store_relaxed(&guest.stop, 1);
     CHECK(t, worker_wait(cpu, END_MS) == ERR_OK, "CPU %u does not leave ring 3", cpu);
     trap_segment_hook = NULL;
