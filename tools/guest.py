@@ -111,6 +111,12 @@ class Guest:
         self.file.readline()
         self.say("qmp_capabilities")
 
+    def worked(self):
+        """Seconds that QEMU has had of the host's CPUs."""
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as f:
+            user, system = f.read().rsplit(")", 1)[1].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def say(self, command, **arguments):
         self.file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
         self.file.flush()
