@@ -60,19 +60,21 @@ static struct roots find_roots(const struct boot_info *boot, struct acpi_info *o
 }
 
 /* The structure's memory is firmware's own. In memory that is given away it would be overwritten, and a CPU that reads there could be
- * sent anywhere: the table is wrong, or meant for another map. */
+ * sent anywhere: the table is wrong, or meant for another map. Where ranges overlap, the one that is not usable wins (mm/frame_map.h). */
 static void check_mailbox(const struct boot_info *boot, struct acpi_info *out)
 {
     u64 at = out->wakeup_mailbox.v;
+    bool usable = false, kept = false;
     for (u32 i = 0; at && i < boot->mem_count; i++) {
         const struct boot_mem_range *r = &boot->mem[i];
-        if (r->type != BOOT_MEM_USABLE || r->start.v >= at + PAGE_SIZE ||
-            (r->start.v <= at && at - r->start.v >= r->size))
-            continue;
+        bool over = r->start.v < at + PAGE_SIZE && (r->start.v > at || at - r->start.v < r->size);
+        usable |= over && r->type == BOOT_MEM_USABLE;
+        kept |= over && r->type != BOOT_MEM_USABLE;
+    }
+    if (usable && !kept) {
         acpi_note(out, "MADT: the mailbox at 0x%lx, in usable memory, is ignored; INIT and SIPI are tried",
                   at);
         out->wakeup_mailbox = PADDR(0);
-        return;
     }
 }
 

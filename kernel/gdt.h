@@ -43,7 +43,7 @@ struct cpu_segments {
 DECLARE_PERCPU_ENTRY(struct cpu_segments, cpu_segments);
 
 /* pti=on: TSS.RSP0. Holds what the CPU pushes from ring 3, and what the entry paths put there before the kernel's root is
- * loaded, or after ring 3's is (entry.inc, trap_entry.asm): 9 words at most. */
+ * loaded, or after ring 3's is (entry.inc, trap_entry.asm), with what a cost model saves there: 12 words at most. */
 struct trap_entry_stack {
     u8 bytes[TRAP_ENTRY_STACK_SIZE];
 } __attribute__((aligned(16)));

@@ -2,8 +2,6 @@
 
 #include "kernel/abi/syscall.h"
 #include "lib/context.h"
-#include "lib/features.h"
-#include "mm/cow.h"
 #include "mm/layout.h"
 #include "mm/space.h"
 
@@ -44,10 +42,3 @@ err_t peek_user(void *to, vaddr_t from, size_t bytes)
         return ERR_FAULT;
     return uaccess_peek(to, (const void *)from, bytes) == 0 ? ERR_OK : ERR_FAULT;
 }
-
-/* With its interrupts off this CPU promises nothing between mm's look and this access. TCG has a TLB for ring 3 and one for ring 0. */
-static bool write_for_cow(vaddr_t va)
-{
-    return emulator != EMULATOR_TCG && uaccess_rewrite((void *)va) == 0;
-}
-COW_WRITER(uaccess_cow_writer, write_for_cow);

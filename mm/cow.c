@@ -12,9 +12,10 @@
  * That holds only
  *   - where this CPU is up to date but for this change: else what it has may stem from an earlier entry, and that may have been writable;
  *   - for pages that are not executable: a write replaces nothing in a TLB of instructions;
- *   - where an entry that ring 3 uses is the one that a write of ring 0 replaces: so on hardware, and in Bochs. QEMU's TCG keeps a TLB
- *     for each of them, and forgets nothing at a page fault: there it is flushed (kernel/uaccess.c).
- * The root of ring 3's own, under page-table isolation, has entries of its own under another PCID: those are flushed as always.
+ *   - where an entry that ring 3 uses is the one that a write of ring 0 replaces: so in Bochs, and on processors with one TLB for loads and
+ *     stores. No manual promises it: a thread that has moved since its fault has faulted elsewhere, and then it rests on the write alone.
+ *     QEMU's TCG keeps a TLB for each ring, and forgets nothing at a page fault: there it is flushed (kernel/uaccess_cow.c);
+ *   - without page-table isolation: the fault is of the PCID of ring 3's root, and the kernel's may have the page cached, too.
  *
  * All other CPUs are told as always: they may read the old frame. */
 #include "mm/cow.h"

@@ -121,14 +121,18 @@ const struct shootdown_policy *opt_path(const struct shootdown_policy *p)
     }
     ASSERT(i < MIN(COPIES_MAX, TABLE_SIZE(policy)), "there is a copy for each policy");
     if (!serial) {
-        split_copy[i] = *p;
-        split_copy[i].post = p->post_split;
+        if (!split_copy[i].name) {
+            split_copy[i] = *p;
+            split_copy[i].post = p->post_split;
+        }
         return &split_copy[i];
     }
     struct serial *s = &serial_copy[split][i];
-    s->policy = *p;
-    s->policy.post = post_after_flush;
-    s->post = split ? p->post_split : p->post;
+    if (!s->policy.name) {
+        s->policy = *p;
+        s->policy.post = post_after_flush;
+        s->post = split ? p->post_split : p->post;
+    }
     return &s->policy;
 }
 
@@ -168,6 +172,7 @@ static const char *set_opt(const char *value)
                 known = true;
             }
         value += n + (comma != NULL);
+        known = known && !(comma && !*value);
     }
     if (known && opt_choose(set) == ERR_OK && shootdown_policy_choose(policy_of(set)) == ERR_OK)
         return NULL;

@@ -136,7 +136,8 @@ static void look(const struct ghost *g, const char *what)
 {
     if (g->control)
         return;
-    CPUMASK_FOREACH (c, &cpus_online)
+    /* A CPU that is coming up is online before it is in the kernel's space, and flushes in between (mm/space_load.c). */
+    CPUMASK_FOREACH (c, g->space == &kernel_space ? &kernel_space.active : &cpus_online)
         /* Twice: it may be on its way out of the space, or into it, at the first look. */
         if (may_use(g, c) && may_use(g, c))
             found(g, c, what);

@@ -1,6 +1,8 @@
 /* The storm's processes, and those who start and end them: each warden runs one process after another, lets it come to its end, or kills it
  * wherever its threads are, and looks at what it has said. Mostly user/storm.c; now and then one of the other programs of ring 3. */
 #include "kernel/process.h"
+
+#include "lib/log.h"
 #include "lib/string.h"
 #include "tests/storm.h"
 #include "tests/thread_util.h"
@@ -91,6 +93,16 @@ static void count_phases(struct warden *w, const struct storm_share *share)
     }
 }
 
+/* Who failed first may have been killed before he has said how. */
+static void wrong_in_process(struct warden *w, const char *name, struct workload_verdict *v, s64 status)
+{
+    char what[2 * WORKLOAD_TEXT];
+    v->failure[WORKLOAD_TEXT - 1] = 0;
+    format(what, sizeof(what), "%s, status %lld: %s", name, (long long)status,
+           v->failure[0] ? v->failure : "no word");
+    storm_wrong(&w->counts, what, v->failures, 0);
+}
+
 /* Its last thread is gone, so what it has said stays as it is. */
 static void judge(struct warden *w, struct process *p, struct storm_share *share, bool killed, s64 status)
 {
@@ -102,9 +114,8 @@ static void judge(struct warden *w, struct process *p, struct storm_share *share
     }
     if (killed)
         count_phases(w, share);
-    share->verdict.failure[WORKLOAD_TEXT - 1] = 0;
     if (share->verdict.failures)
-        storm_wrong(&w->counts, share->verdict.failure, share->verdict.failures, 0);
+        wrong_in_process(w, "storm", &share->verdict, status);
     if (status != 0 && !(killed && status == STATUS_KILLED))
         storm_wrong(&w->counts, "the status of a process", (u64)status, killed ? (u64)STATUS_KILLED : 0);
     if (process_faults(p) > crashes)
@@ -179,12 +190,11 @@ static bool guest_enter(void)
     return false;
 }
 
-/* Its checks hold if it is not killed. */
-static void judge_guest(struct warden *w, struct user_run *r)
+/* Its checks hold if it is not killed, and it says so. */
+static void judge_guest(struct warden *w, struct user_run *r, const char *name)
 {
-    r->w->verdict.failure[WORKLOAD_TEXT - 1] = 0;
-    if (r->w->verdict.failures)
-        storm_wrong(&w->counts, r->w->verdict.failure, r->w->verdict.failures, 0);
+    if (r->w->verdict.failures || r->status != 0)
+        wrong_in_process(w, name, &r->w->verdict, r->status);
 }
 
 static void run_guest(struct warden *w)
@@ -219,7 +229,7 @@ static void run_guest(struct warden *w)
             storm_count(&w->counts, kill ? STORM_KILL : STORM_EXIT);
             storm_count(&w->counts, STORM_DESTROY);
             if (!kill)
-                judge_guest(w, &r);
+                judge_guest(w, &r, guests[which].name);
         }
     }
     process_unref(r.process);

@@ -76,6 +76,18 @@ static void wait_count(const u32 *word, u32 wanted, const cpumask_t *late, const
     }
 }
 
+/* An earlier message of ours is still in the line. Not msg_send: the space's lock is held, which nobody else may wait with; whoever waits for
+ * it takes interrupts, the one that frees the line too. */
+static void post_when_free(cpu_t to, const struct msg *m)
+{
+    struct wait w = WAIT("the line to a CPU that is to stop", wait_ms(QUIESCE_LIMIT_MS));
+    err_t e;
+    while ((e = msg_post(to, m)) == ERR_FULL)
+        if (!wait_spin(&w))
+            stuck(w.what);
+    ASSERT(e == ERR_OK, "a CPU that has the space is online, and answers");
+}
+
 static void quiesce_prepare(struct tlb_ticket *t)
 {
     cost_lines(
@@ -95,10 +107,8 @@ static void quiesce_prepare(struct tlb_ticket *t)
     cpumask_clear(&full);
     if (n)
         msg_post_mask(&quiesce.who, &m, &full);
-    CPUMASK_FOREACH (c, &full) {
-        err_t e = msg_send(c, &m); /* when its line is free */
-        ASSERT(e == ERR_OK, "a CPU that has the space is online, and answers");
-    }
+    CPUMASK_FOREACH (c, &full)
+        post_when_free(c, &m);
     wait_count(&quiesce.stopped, n, &quiesce.who, "CPUs to stop for a quiesced change");
 }
 

@@ -312,14 +312,6 @@ u64 uaccess_peek(void *to, const void *from, size_t bytes)
     return EXC_PAGE_FAULT;
 }
 
-/* No machine that is known: and a page is written again by no copy-on-write, which then flushes. */
-enum emulator emulator;
-u64 uaccess_rewrite(void *to)
-{
-    (void)to;
-    return EXC_PAGE_FAULT;
-}
-
 /* ---- the rest of the kernel ---- */
 
 u64 tsc_from_us(u64 us)
