@@ -137,7 +137,7 @@ err_t mailbox_wait(struct thread *self, u64 deadline)
         thread_block_for((u32)(what >> 32), &p->from);
         return ERR_OK;
     }
-    if (deadline == 0 || atomic_load_relaxed(&self->killed))
+    if (deadline == 0 || thread_is_killed(self))
         return ERR_TIMEOUT;
     return thread_block_until(deadline) == ERR_OK || mail_is_ready(next_place(self)) ? ERR_OK : ERR_TIMEOUT;
 }
@@ -154,7 +154,7 @@ static err_t await_reply(struct thread *self, const struct thread *t)
         u64 call = atomic_load_acquire(&m->call);
         if ((call & CALL_STATE) == CALL_REPLIED)
             return ERR_OK;
-        bool killed = atomic_load_relaxed(&self->killed);
+        bool killed = thread_is_killed(self);
         bool gone = !mail_is_open(&t->mail, (thread_handle_t)(call >> 2));
         if ((killed || gone) && (call & CALL_STATE) == CALL_WAITING) {
             if (atomic_cmpxchg(&m->call, &call, CALL_NONE))

@@ -30,7 +30,7 @@ static err_t wait_until(struct process *p, bool (*done)(struct process *p, void 
     err_t e = ERR_OK;
     while (!done(p, arg) && e == ERR_OK) {
         spin_unlock(&p->lock);
-        if (atomic_load_relaxed(&self->killed))
+        if (thread_is_killed(self))
             e = ERR_TIMEOUT;
         else if (deadline)
             e = thread_block_until(deadline);

@@ -143,6 +143,14 @@ void thread_kill(struct thread *t)
     thread_wake(t);
 }
 
+bool thread_note_killed(void)
+{
+    bool was_on = irq_save(); /* the thread stays on this CPU; on another it would be noted by switch_to */
+    this_cpu(percpu_head.user_work) |= USER_WORK_KILLED;
+    irq_restore(was_on);
+    return true;
+}
+
 /* ---- the first threads ---- */
 
 static struct thread *adopt(const char *name, u64 stack_top)

@@ -120,6 +120,15 @@ void thread_yield(void);      /* THREAD */
 void thread_sleep_us(u64 us); /* THREAD */
 /* Moves t to that CPU: at once if it is the caller, else at its next switch. ERR_ABSENT: no such CPU, or parked. THREAD. */
 err_t thread_move(struct thread *t, cpu_t to) MUST_CHECK;
+/* The caller is being killed: the CPU's user_work as the message of thread_kill will leave it. Returns true. THREAD. */
+bool thread_note_killed(void);
+/* Is the caller, which is `self`, being killed? Then it does not see ring 3 again, whatever its system call returns because of that: who kills
+ * it may not have told this CPU yet. THREAD. */
+static ALWAYS_INLINE bool thread_is_killed(const struct thread *self)
+{
+    return unlikely(atomic_load_relaxed(&self->killed)) && thread_note_killed();
+}
+
 /* Sets killed and gets t out of ring 3 or its wait; it ends soon after. Any CPU, THREAD. */
 void thread_kill(struct thread *t);
 

@@ -459,7 +459,7 @@ err_t thread_block_until(u64 deadline)
 void thread_sleep_us(u64 us)
 {
     u64 now = rdtsc(), ticks = tsc_from_us(us), deadline = now + ticks < now ? ~0ull : now + ticks;
-    while (!atomic_load_relaxed(&thread_self()->killed))
+    while (!thread_is_killed(thread_self()))
         if (thread_block_until(deadline) == ERR_TIMEOUT)
             return;
 }

@@ -102,6 +102,11 @@ err_t thread_block_until(u64 deadline)
     wait(self, true);
     return woken ? ERR_OK : ERR_TIMEOUT;
 }
+/* What a thread of the machine does on its way back to ring 3 looks at `killed` itself. */
+bool thread_note_killed(void)
+{
+    return true;
+}
 void thread_wake(struct thread *t)
 {
     if (t == &reaper.thread)
