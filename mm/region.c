@@ -26,13 +26,22 @@ static err_t need_table(struct space *s)
     return ERR_OK;
 }
 
-/* The lowest free place from USER_MAP_BASE on; 0: none. A range that is being unmapped still has its region, so it is not free. */
+/* The lowest free place from USER_MAP_BASE on; 0: none. A range that is being unmapped still has its region, so it is not free; one that was
+ * unmapped by a policy that defers is, while other CPUs may still have its entries. */
 static vaddr_t find_place(const struct region_table *t, u64 bytes, u64 align)
 {
     vaddr_t va = ALIGN_UP(USER_MAP_BASE, align);
     for (u32 i = region_index(t, va); i < t->count && t->r[i].start < va + bytes; i++)
         va = ALIGN_UP(MAX(va, t->r[i].end), align);
     return va + bytes <= USER_END - PAGE_SIZE ? va : 0;
+}
+
+static vaddr_t choose_place(struct space *s, u64 bytes, u64 align)
+{
+    region_lock(s);
+    vaddr_t at = find_place(s->regions, bytes, align);
+    region_unlock(s);
+    return at;
 }
 
 static err_t check_map(vaddr_t va, u64 bytes, u32 prot, enum region_kind kind, enum pt_size page_size)
@@ -57,29 +66,26 @@ err_t region_map(struct space *s, vaddr_t va, u64 bytes, u32 prot, enum region_k
 
     struct tlb_ticket t;
     struct region_table *table = s->regions;
-    if (va)
-        region_open_adding(&t, s, va, va + bytes);
-    else
-        region_lock(s);
-    if (table->count == REGIONS_MAX)
-        e = ERR_FULL;
-    else if (!va && !(*out = find_place(table, bytes, 1ull << page_size)))
-        e = ERR_RANGE;
-    else if (va) {
-        u32 i = region_index(table, va);
-        e = i < table->count && table->r[i].start < va + bytes ? ERR_EXIST : ERR_OK;
-        *out = va;
-    }
-    if (e == ERR_OK) {
-        struct region r = {
-            .start = *out, .end = *out + bytes, .prot = prot, .kind = (u8)kind, .page_size = (u8)page_size};
-        region_insert(table, &r);
-        region_join(table, r.start, r.end);
-    }
-    if (va)
+    /* The ticket waits for changes in flight there: the new region's first pages come without a flush, and whoever still had an entry
+     * from before would go on using the old frame. */
+    do {
+        vaddr_t at = va ? va : choose_place(s, bytes, 1ull << page_size);
+        if (!at)
+            return ERR_RANGE;
+        region_open_adding(&t, s, at, at + bytes);
+        u32 i = region_index(table, at);
+        e = table->count == REGIONS_MAX                          ? ERR_FULL
+            : i < table->count && table->r[i].start < at + bytes ? ERR_EXIST
+                                                                 : ERR_OK;
+        if (e == ERR_OK) {
+            struct region r = {
+                .start = at, .end = at + bytes, .prot = prot, .kind = (u8)kind, .page_size = (u8)page_size};
+            region_insert(table, &r);
+            region_join(table, r.start, r.end);
+            *out = at;
+        }
         ticket_close(&t, TLB_NONE, NULL);
-    else
-        region_unlock(s);
+    } while (!va && e == ERR_EXIST); /* somebody else was faster: another place */
     return e;
 }
 
