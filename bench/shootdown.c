@@ -100,7 +100,6 @@ static void row_with_responders(struct grid *g, struct shootdown_cell *c)
 static void rows(struct grid *g, struct space *space, vaddr_t start)
 {
     const struct bench_axis *cpus = g->cpus, *pages = g->pages;
-    u32 left_out = 0;
     if (!cpus->count)
         bench_refuse(g->b, "no number of cpus= is at most %u, the CPUs that are online", cpu_online_count());
     for (u32 i = 0; i < cpus->count; i++) {
@@ -118,14 +117,10 @@ static void rows(struct grid *g, struct space *space, vaddr_t start)
                                        .start = start,
                                        .pages = pages->value[j],
                                        .cpus = (u32)cpus->value[i]};
-            if (bench_out_of_time())
-                left_out++;
-            else
+            if (!bench_out_of_time())
                 row_with_responders(g, &c);
         }
     }
-    if (left_out)
-        print("  %u rows of %s left out: the time is up (bench_limit=)\n", left_out, g->op);
 }
 
 static void grid(struct grid g)

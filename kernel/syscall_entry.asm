@@ -62,10 +62,10 @@ syscall_leave:
     o64 sysret
 ; Where ring 3 is barred although no work is left, somebody has forgotten what bars it: out by IRETQ, which faults.
 syscall_work:
-    test dword [percpu(PERCPU_USER_WORK)], ~USER_WORK_BARRED & 0xffffffff
-    jz trap_user_worked
     call user_return_work
-    jmp syscall_dispatch_return
+    cmp dword [percpu(PERCPU_USER_WORK)], 0
+    je syscall_restore
+    jmp trap_user_worked
 
 ; RSP is free: ring 3's waits in the scratch word.
 syscall_pti_enter:

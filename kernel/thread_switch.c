@@ -492,5 +492,6 @@ void user_return_work(void)
             yield_irqoff();
         }
     }
-    shootdown_user_close();
+    if (!this_cpu(percpu_head.user_work)) /* else a promise is forgotten, and the IRETQ that follows faults */
+        shootdown_user_close();
 }

@@ -180,8 +180,6 @@ trap_message_resume:
     call thread_resumed
     jmp syscall_dispatch_return
 trap_message_user_work:
-    test dword [percpu(PERCPU_USER_WORK)], ~USER_WORK_BARRED & 0xffffffff
-    jz trap_message_user_worked ; as in trap_user_work
     call user_return_work
     jmp trap_message_user_worked
 trap_message_stamp_entry:
@@ -326,8 +324,6 @@ trap_user_leave:
     swapgs
     iretq
 trap_user_work:
-    test dword [percpu(PERCPU_USER_WORK)], ~USER_WORK_BARRED & 0xffffffff
-    jz trap_user_worked         ; a promise is forgotten: IRETQ faults
     call user_return_work
     jmp trap_user_worked
 

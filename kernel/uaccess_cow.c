@@ -5,11 +5,6 @@
 #include "lib/x86/cpu.h"
 #include "mm/cow.h"
 
-static struct cpuid_regs read_cpuid(u32 leaf, u32 subleaf)
-{
-    return cpuid(leaf, subleaf);
-}
-
 static bool find_out(void)
 {
     struct cpu_tlb t[CPU_TLBS_MAX];
@@ -18,7 +13,7 @@ static bool find_out(void)
         return true; /* whatever its CPUID says of a processor's */
     if (emulator != EMULATOR_NONE && emulator != EMULATOR_KVM)
         return false;
-    for (u32 i = cpu_tlbs_read(read_cpuid, t, &source); i--;)
+    for (u32 i = cpu_tlbs_read(cpuid, t, &source); i--;)
         if (t[i].kind == TLB_LOADS || t[i].kind == TLB_STORES)
             return false;
     return true;

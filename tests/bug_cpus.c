@@ -3,8 +3,8 @@
 #include "kernel/trap.h"
 #include "kernel/worker.h"
 #include "lib/context.h"
-#include "lib/wait.h"
 #include "smp/cpus.h"
+#include "tests/flag.h"
 
 cpu_t bug_user_cpu(void)
 {
@@ -14,23 +14,6 @@ cpu_t bug_user_cpu(void)
 cpu_t bug_initiator_cpu(void)
 {
     return bug_user_cpu() == CPU_NONE ? CPU_NONE : cpumask_next(&cpus_online, bug_user_cpu() + 1);
-}
-
-bool bug_wait(u32 *flag)
-{
-    struct wait w = WAIT("another CPU's part in a bug", wait_ms(BUG_LIMIT_MS));
-    /* orders: what the other CPU did before it raised the flag; pairs with: tests/bug_cpus.c:bug_raise (release); else: we
-     * would look too early. */
-    while (!atomic_load_acquire(flag))
-        if (!wait_spin(&w))
-            return false;
-    return true;
-}
-
-void bug_raise(u32 *flag)
-{
-    /* orders: what we did before; pairs with: tests/bug_cpus.c:bug_wait (acquire); else: as there. */
-    atomic_store_release(flag, 1);
 }
 
 void bug_turns(void)
@@ -55,8 +38,8 @@ static void user_main(void *arg)
         irq_disable();
     space_load(u->space);
     read_all(u, u->before);
-    bug_raise(&u->ready);
-    (void)bug_wait(&u->go);
+    flag_raise(&u->ready);
+    (void)flag_wait(&u->go, BUG_LIMIT_MS);
     if (u->deaf)
         irq_enable();
     read_all(u, u->after);
@@ -68,7 +51,7 @@ bool bug_use(struct test *t, cpu_t cpu, struct bug_user *u)
 {
     if (!CHECK(t, worker_start(cpu, user_main, u) == ERR_OK, "CPU %u is at other work", cpu))
         return false;
-    CHECK(t, bug_wait(&u->ready), "CPU %u does not use the pages", cpu);
+    CHECK(t, flag_wait(&u->ready, BUG_LIMIT_MS), "CPU %u does not use the pages", cpu);
     CHECK(t, !u->before[0] && !u->before[1], "CPU %u could not read the pages: vectors %d and %d", cpu,
           u->before[0], u->before[1]);
     return true;
@@ -76,7 +59,7 @@ bool bug_use(struct test *t, cpu_t cpu, struct bug_user *u)
 
 void bug_use_end(struct test *t, cpu_t cpu, struct bug_user *u)
 {
-    bug_raise(&u->go);
+    flag_raise(&u->go);
     CHECK(t, worker_wait(cpu, 2 * BUG_LIMIT_MS) == ERR_OK, "CPU %u does not end", cpu);
 }
 
@@ -84,7 +67,7 @@ static void unmap_main(void *arg)
 {
     struct bug_unmap *u = arg;
     u->error = space_unmap(u->space, u->va, u->va + PAGE_SIZE);
-    bug_raise(&u->returned);
+    flag_raise(&u->returned);
 }
 
 bool bug_unmap_on(struct test *t, cpu_t cpu, struct bug_unmap *u)

@@ -30,8 +30,6 @@ struct bug_unmap {
 cpu_t bug_user_cpu(void);
 cpu_t bug_initiator_cpu(void);
 
-bool bug_wait(u32 *flag);
-void bug_raise(u32 *flag);
 void bug_turns(void);
 
 /* Starts the user, and waits until it has the pages cached. False, and said so: it did not come so far. THREAD on CPU 0. */

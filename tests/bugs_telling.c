@@ -9,6 +9,7 @@
 #include "mm/frame.h"
 #include "smp/cpus.h"
 #include "tests/bug_cpus.h"
+#include "tests/flag.h"
 #include "tests/oracle.h"
 #include "tests/residents.h"
 #include "tests/window.h"
@@ -227,7 +228,7 @@ static void receive(void *arg)
     (void)arg;
     preempt_disable();
     u64 before = raw_count();
-    bug_raise(&fence.ready);
+    flag_raise(&fence.ready);
     for (u32 i = 1; i <= n; i++) {
         while (raw_count() == before && wait_spin(&w))
             ;
@@ -249,7 +250,7 @@ static void bug_managarm_icr_without_fence(struct test *t)
         return;
     fence.word = fence.ready = fence.taken = fence.stale = 0;
     REQUIRE(t, worker_start(to, receive, NULL) == ERR_OK, "CPU %u is at other work", to);
-    CHECK(t, bug_wait(&fence.ready), "CPU %u does not begin", to);
+    CHECK(t, flag_wait(&fence.ready, BUG_LIMIT_MS), "CPU %u does not begin", to);
     struct wait w = WAIT("a word to be taken", wait_ms(BUG_LIMIT_MS));
     for (u32 i = 1; i <= n; i++) {
         atomic_store_relaxed(&fence.word, i); /* no fence but the one of who writes the interrupt command */

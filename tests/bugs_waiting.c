@@ -9,6 +9,7 @@
 #include "mm/respond.h"
 #include "smp/message.h"
 #include "tests/bug_cpus.h"
+#include "tests/flag.h"
 #include "tests/residents.h"
 #include "tests/window.h"
 
@@ -114,7 +115,7 @@ static bool returns_early(struct test *t, struct space *user_space, struct space
     if (bug_unmap_on(t, bug_initiator_cpu(), &unmap)) {
         CHECK(t, stop_wait_held(STOP_FLUSHED, target), "CPU %u does not flush", target);
         if (expected)
-            (void)bug_wait(&unmap.returned);
+            (void)flag_wait(&unmap.returned, BUG_LIMIT_MS);
         else
             bug_turns();
         early = atomic_load_relaxed(&unmap.returned);
@@ -161,7 +162,7 @@ static cpu_t reported;
 static void let_go(cpu_t cpu)
 {
     reported = cpu;
-    bug_raise(&late.go);
+    flag_raise(&late.go);
 }
 
 static void play_late(struct test *t, const struct shootdown_policy *p)

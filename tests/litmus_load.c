@@ -9,9 +9,9 @@
 #include "kernel/worker.h"
 #include "lib/context.h"
 #include "lib/string.h"
-#include "lib/wait.h"
 #include "mm/frame.h"
 #include "smp/cpus.h"
+#include "tests/flag.h"
 #include "tests/observer.h"
 #include "tests/oracle.h"
 #include "tests/residents.h"
@@ -36,22 +36,6 @@ static struct play {
     u64 found[2];
 } play;
 
-static bool wait_flag(u32 *flag)
-{
-    struct wait w = WAIT("the other CPU of a litmus test", wait_ms(LIMIT_MS));
-    /* orders: what the other CPU did before it raised the flag; pairs with: tests/litmus_load.c:raise_flag (release);
-     * else: we would look too early. */
-    while (!atomic_load_acquire(flag))
-        if (!wait_spin(&w))
-            return false;
-    return true;
-}
-static void raise_flag(u32 *flag)
-{
-    /* orders: what we did before; pairs with: tests/litmus_load.c:wait_flag (acquire); else: as there. */
-    atomic_store_release(flag, 1);
-}
-
 /* Has the page cached, goes away, comes back, reads, and once more when the change has returned. */
 static void loader(void *arg)
 {
@@ -64,15 +48,15 @@ static void loader(void *arg)
         space_borrow();
     else
         space_load(NULL);
-    raise_flag(&p->away);
-    (void)wait_flag(&p->go);
+    flag_raise(&p->away);
+    (void)flag_wait(&p->go, LIMIT_MS);
     bool was_on = irq_enabled();
     if (p->irqs_off)
         irq_disable();
     space_load(p->space);
     p->before = safe_read_u64((void *)RESIDENTS_FREE_VA, &p->found[0]);
-    raise_flag(&p->loaded);
-    (void)wait_flag(&p->changed);
+    flag_raise(&p->loaded);
+    (void)flag_wait(&p->changed, LIMIT_MS);
     p->after = safe_read_u64((void *)RESIDENTS_FREE_VA, &p->found[1]);
     irq_restore(was_on);
     space_load(NULL);
@@ -98,7 +82,7 @@ static void unmap_and_reuse(struct test *t)
     if (shootdown_policy_defers(shootdown_policy()))
         shootdown_settle(play.space, SETTLE_US);
     paddr_t reused = reuse(frame);
-    raise_flag(&play.changed);
+    flag_raise(&play.changed);
     CHECK(t, worker_wait(LOADER, 2 * LIMIT_MS) == ERR_OK, "CPU %u does not end", LOADER);
     if (!paddr_is_none(reused))
         frame_free(reused);
@@ -117,12 +101,12 @@ static bool round(struct test *t, bool borrow, bool irqs_off, void (*order)(cons
         ready = CHECK(t, worker_start(LOADER, loader, &play) == ERR_OK, "CPU %u is at other work", LOADER);
     }
     if (ready) {
-        CHECK(t, wait_flag(&play.away), "CPU %u does not load the space", LOADER);
+        CHECK(t, flag_wait(&play.away, LIMIT_MS), "CPU %u does not load the space", LOADER);
         if (order)
             order(arg);
-        raise_flag(&play.go);
+        flag_raise(&play.go);
         if (irqs_off)
-            CHECK(t, wait_flag(&play.loaded), "CPU %u does not come back", LOADER);
+            CHECK(t, flag_wait(&play.loaded, LIMIT_MS), "CPU %u does not come back", LOADER);
         unmap_and_reuse(t);
     }
     space_destroy(play.space);

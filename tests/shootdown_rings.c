@@ -6,6 +6,7 @@
 #include "mm/frame.h"
 #include "smp/slot.h"
 #include "tests/bug_cpus.h"
+#include "tests/flag.h"
 #include "tests/message_util.h"
 #include "tests/residents.h"
 #include "tests/window.h"
@@ -31,16 +32,6 @@ static bool post_without_ring(cpu_t to)
     return inbox_publish(msg_pending_at(to, m.flags), this_cpu(msg_self).bit);
 }
 
-static bool returns_in_time(u32 *returned)
-{
-    struct wait w = WAIT("a change whose target nobody has rung", wait_ms(ANEW_MS));
-    /* orders: nothing is read behind it; pairs with: tests/bug_cpus.c:bug_raise (release); else: nothing. */
-    while (!atomic_load_acquire(returned))
-        if (!wait_spin(&w))
-            return false;
-    return true;
-}
-
 static void play_unrung(struct test *t, const struct shootdown_policy *p, struct space *s)
 {
     cpu_t target = bug_user_cpu();
@@ -55,7 +46,7 @@ static void play_unrung(struct test *t, const struct shootdown_policy *p, struct
     preempt_disable();
     if (CHECK(t, post_without_ring(target), "the line was taken, or the inbox not empty") &&
         bug_unmap_on(t, bug_initiator_cpu(), &unmap)) {
-        CHECK(t, returns_in_time(&unmap.returned), "%s: the change does not end", p->name);
+        CHECK(t, flag_wait(&unmap.returned, ANEW_MS), "%s: the change does not end", p->name);
         msg_ring(target);
         CHECK(t, msg_wait(target) == ERR_OK && runs == 2, "%u runs of the message that was not rung for",
               runs);

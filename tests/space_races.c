@@ -5,10 +5,10 @@
 #include "kernel/worker.h"
 #include "lib/context.h"
 #include "lib/features.h"
-#include "lib/wait.h"
 #include "mm/frame.h"
 #include "mm/respond.h"
 #include "smp/cpus.h"
+#include "tests/flag.h"
 #include "tests/observer.h"
 #include "tests/residents.h"
 #include "tests/window.h"
@@ -23,22 +23,6 @@ static struct race {
     int after; /* vector of the read after the change; 0: the page was still there */
 } race;
 
-static bool wait_for(u32 *flag)
-{
-    struct wait w = WAIT("the other CPU of a race", wait_ms(RACE_MS));
-    /* orders: what the other CPU did before it raised the flag; pairs with: tests/space_races.c:raise (release); else: we
-     * would look too early. */
-    while (!atomic_load_acquire(flag))
-        if (!wait_spin(&w))
-            return false;
-    return true;
-}
-static void raise(u32 *flag)
-{
-    /* orders: what we did before; pairs with: tests/space_races.c:wait_for (acquire); else: as there. */
-    atomic_store_release(flag, 1);
-}
-
 /* Caches the page's translation, leaves as `how` says, waits, comes back, and reads once more. */
 static void switcher(bool borrow)
 {
@@ -50,8 +34,8 @@ static void switcher(bool borrow)
         space_borrow();
     else
         space_load(NULL);
-    raise(&race.loaded);
-    (void)wait_for(&race.go);
+    flag_raise(&race.loaded);
+    (void)flag_wait(&race.go, RACE_MS);
     space_load(race.space);
     race.after = safe_read_u64((void *)RESIDENTS_FREE_VA, &v);
     space_load(NULL);
@@ -102,7 +86,7 @@ static bool race_begin(struct test *t, void (*main)(void *arg))
     }
     observe_fill(space_query(race.space, RESIDENTS_FREE_VA).pa, OLD);
     CHECK(t, worker_start(the_switcher(), main, NULL) == ERR_OK, "CPU %u is at other work", the_switcher());
-    CHECK(t, wait_for(&race.loaded), "CPU %u does not load the space", the_switcher());
+    CHECK(t, flag_wait(&race.loaded, RACE_MS), "CPU %u does not load the space", the_switcher());
     return true;
 }
 
@@ -132,7 +116,7 @@ static void bug_cve_2025_37964(struct test *t)
         return;
     cpu_t loader = the_switcher(), initiator = the_initiator();
     stop_hold(STOP_GEN_READ, loader);
-    raise(&race.go);
+    flag_raise(&race.go);
     CHECK(t, stop_wait_held(STOP_GEN_READ, loader), "CPU %u does not load", loader);
     stop_hold(STOP_WAIT, initiator);
     start_unmap(t);
@@ -158,7 +142,7 @@ static void return_in_window(struct test *t, void (*main)(void *arg))
     stop_hold(STOP_UNLOCKED, initiator);
     start_unmap(t);
     CHECK(t, stop_wait_held(STOP_UNLOCKED, initiator), "CPU %u does not get there", initiator);
-    raise(&race.go);
+    flag_raise(&race.go);
     CHECK(t, worker_wait(the_switcher(), RACE_MS) == ERR_OK, "CPU %u does not come back", the_switcher());
     stop_release(STOP_UNLOCKED, initiator);
     race_end(t);
@@ -185,7 +169,7 @@ static void bug_openbsd_early_pm_cpus(struct test *t)
     if (!race_begin(t, leave_and_return))
         return;
     cpu_t leaver = the_switcher();
-    raise(&race.go);
+    flag_raise(&race.go);
     /* Its last act is to load the kernel's root. */
     stop_hold(STOP_LOADED, leaver);
     CHECK(t, stop_wait_held(STOP_LOADED, leaver), "CPU %u does not come by", leaver);

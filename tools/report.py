@@ -6,6 +6,7 @@ anything failed. tools/test-all adds those lines up.
 
 import os
 import re
+import resource
 import subprocess
 import sys
 import threading
@@ -60,6 +61,12 @@ class Report:
             self.failed = 1
         print(f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped", flush=True)
         return 1 if self.failed else 0
+
+
+def worked():
+    """Seconds of the host's CPUs that all programs have had which were run, and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class Ran:
