@@ -156,6 +156,17 @@ def qemu_command(s, work, serial=None):
     return command + s.extra
 
 
+def emulator_version(s):
+    """What the emulator says of itself ("2.7", "10.0.2"), or None. The kernel cannot ask: none of them has a number for its guest."""
+    program, word, pattern = {"bochs": ("bochs", "--help", r"Bochs x86 Emulator (\S+)"),
+                              "qemu": ("qemu-system-x86_64", "--version", r"QEMU emulator version (\S+)")}[s.emulator]
+    if not which(program):
+        return None
+    said = subprocess.run([program, word], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False).stdout
+    found = re.search(pattern, said.decode("ascii", "replace"))
+    return found.group(1) if found else None
+
+
 BOCHS_CPUS = 15
 BOCHSRC = """\
 # No display is wanted, but Debian's build has no display library without one: a VNC server that nobody waits for.

@@ -11,7 +11,7 @@ class Run:
     """The records of one file. A file that was cut off in the middle of a line is a file without that line."""
 
     def __init__(self, path):
-        self.path, self.machine, self.conditions = path, {}, {}
+        self.path, self.machine, self.conditions, self.host = path, {}, {}, {}
         self.bench, self.raw, self.seed, self.damaged, self.ended = {}, {}, [], 0, False
         with open(path, encoding="ascii", errors="replace") as lines:
             for line in lines:
@@ -28,8 +28,11 @@ class Run:
             self.machine = record
         elif kind == "conditions":
             self.conditions = record
+        elif kind == "host":
+            self.host = record
         elif kind == "bench":
             self.bench[key_of(record)] = record
+            self.ended = False  # of several boots in one file, the last one tells
         elif kind == "raw":
             self.raw.setdefault(key_of(record, cost=False), []).extend(record["samples"])
         elif kind == "seed":
@@ -40,9 +43,14 @@ class Run:
     def samples(self, record):
         return self.raw.get(key_of(record, cost=False))
 
+    def version(self):
+        """Of the emulator, by tools/run, which started it; None if that was not there to say."""
+        return self.host.get("version")
+
     def name(self):
-        m = self.machine
-        return f"{m.get('emulator', '?')}, {m.get('cpus', '?')} CPUs, {m.get('compiler', '?')}, commit {m.get('commit', '?')}"
+        m, version = self.machine, self.version()
+        emulator = m.get("emulator", "?") + (f" {version}" if version else "")
+        return f"{emulator}, {m.get('cpus', '?')} CPUs, {m.get('compiler', '?')}, commit {m.get('commit', '?')}"
 
 
 def key_of(record, cost=True):
