@@ -19,7 +19,7 @@ static err_t table_alloc(struct pt_pool *pool, paddr_t *out)
     return frame_alloc_zeroed(FRAME_OWNER_TABLE, out);
 }
 
-/* Only kmap_free_pages unlinks kernel tables here; it flushes, and frees what it finds on this list. */
+/* Only kmap_free_pages unlinks kernel tables here; it takes them from this list, flushes, and frees them. */
 struct kernel_pool {
     struct pt_pool pool;
     u32 parked; /* list of frame numbers through struct frame.next */
@@ -42,11 +42,18 @@ static struct kernel_pool kernel_pool = {
     .pool = {.alloc = table_alloc, .retire = table_retire, .free = table_free}, .parked = FRAME_LIST_END};
 struct pt kernel_pt = {.root = {~0ull}, .pool = &kernel_pool.pool};
 
-void kmap_free_parked_tables(void)
+u32 kmap_take_parked_tables(void)
 {
-    while (kernel_pool.parked != FRAME_LIST_END) {
-        paddr_t page = PADDR((u64)kernel_pool.parked << PAGE_SHIFT);
-        kernel_pool.parked = frame_of(page)->next;
+    u32 list = kernel_pool.parked;
+    kernel_pool.parked = FRAME_LIST_END;
+    return list;
+}
+
+void kmap_free_tables(u32 list)
+{
+    while (list != FRAME_LIST_END) {
+        paddr_t page = PADDR((u64)list << PAGE_SHIFT);
+        list = frame_of(page)->next;
         frame_free(page);
     }
 }

@@ -1,8 +1,8 @@
 /* Kernel virtual memory: the final kernel tables, MMIO windows, and stacks with guard pages.
  *
- * What is mapped here stays for ever and is only ever added, so no function of this file needs a shootdown. Kernel
- * ranges that change at run time are kmap_reserve's; kernel_space (mm/space.h) maps and unmaps them, under its own
- * lock.
+ * What is mapped here stays for ever and is only ever added: only where memory runs out half-way, and in tests, are pages
+ * taken back, by a shootdown of kernel_space. Kernel ranges that change at run time are kmap_reserve's; kernel_space
+ * (mm/space.h) maps and unmaps them, under its own lock.
  *
  * Context: THREAD or IRQ-OFF on any CPU, unless said otherwise. */
 #pragma once
@@ -25,8 +25,8 @@ void *kmap_phys(paddr_t p, u64 bytes, u32 prot);
 /* n fresh zeroed pages, virtually contiguous, RW, NX, with an unmapped guard page below. Returns the lowest
  * address, NULL if out of memory. Never freed, but for kmap_free_pages in tests. */
 void *kmap_pages(u64 n, u16 owner);
-/* Unmaps what kmap_pages or kmap_stack (its lowest address, not the top) returned and frees the frames. For tests:
- * flushes this CPU only, so no other may ever have touched the pages. The address range is not used again. */
+/* Unmaps what kmap_pages or kmap_stack (its lowest address, not the top) returned and frees the frames, when all CPUs have
+ * forgotten them: THREAD, where others are online. The address range is not used again. */
 void kmap_free_pages(void *lowest, u64 n);
 
 /* Address range for n pages, aligned to 2 MiB if it is that long, with at least one page before and behind that stays

@@ -8,7 +8,10 @@
 #include "mm/kmap_internal.h"
 #include "mm/layout.h"
 #include "mm/pte.h"
+#include "mm/shootdown.h"
+#include "mm/space.h"
 #include "mm/tlb_local.h"
+#include "smp/cpus.h"
 
 /* Guards the tables of the permanent part. */
 static spinlock_t kmap_lock = SPINLOCK_INIT;
@@ -64,24 +67,61 @@ void *kmap_phys(paddr_t p, u64 bytes, u32 prot)
     return (void *)(va + (p.v - first));
 }
 
-/* The frames behind the first n pages at va go; they are mapped, and nobody but this CPU has used them. */
+/* Pages of one flush: their frames stand on the stack. */
+#define UNMAP_BATCH 32u
+
+struct taken {
+    struct pt_change change;
+    u32 tables; /* list of frame numbers (kmap_take_parked_tables) */
+    paddr_t frames[UNMAP_BATCH];
+};
+
+static void take_out(vaddr_t va, u32 n, struct taken *out)
+{
+    bool irq = spin_lock_irqsave(&kmap_lock);
+    for (u32 i = 0; i < n; i++)
+        out->frames[i] = pt_walk(&kernel_pt, va + i * PAGE_SIZE).pa;
+    err_t e = pt_unmap(&kernel_pt, va, va + n * PAGE_SIZE, NULL, &out->change);
+    ASSERT(e == ERR_OK && out->change.leaves == n, "4 KiB pages of kmap_pages are unmapped");
+    out->tables = kmap_take_parked_tables();
+    spin_unlock_irqrestore(&kmap_lock, irq);
+}
+
+/* Others have not used these pages, but may hold what they have walked through on their own account (SDM volume 3A, section
+ * 4.10.2.3), and would go on walking through a table that has become something else. */
+static void take_out_everywhere(vaddr_t va, u32 n, struct taken *out)
+{
+    struct tlb_ticket t;
+    ticket_open(&t, &kernel_space, va, va + n * PAGE_SIZE);
+    take_out(va, n, out);
+    ticket_close(&t, out->change.tables ? TLB_WALKERS : TLB_FLUSHED, &out->change);
+}
+
+static void take_out_here(vaddr_t va, u32 n, struct taken *out)
+{
+    take_out(va, n, out);
+    /* A freed table must leave the paging-structure caches of all PCIDs, a leaf only its entries. */
+    if (out->change.tables)
+        tlb_flush_all_local();
+    else
+        tlb_flush_range_local(va, n, PT_4K);
+}
+
+/* The n pages at va and the frames behind them go. */
 static void unmap_and_free(vaddr_t va, u64 n)
 {
-    struct pt_change change;
-    for (u64 i = 0; i < n; i++) {
-        vaddr_t page = va + i * PAGE_SIZE;
-        bool irq = spin_lock_irqsave(&kmap_lock);
-        paddr_t frame = pt_walk(&kernel_pt, page).pa;
-        err_t e = pt_unmap(&kernel_pt, page, page + PAGE_SIZE, NULL, &change);
-        ASSERT(e == ERR_OK && change.leaves == 1, "a 4 KiB page of kmap_pages is unmapped");
-        /* A freed table must leave the paging-structure caches of all PCIDs of this CPU, a leaf only its entries. */
-        if (change.tables)
-            tlb_flush_all_local();
+    while (n) {
+        struct taken taken;
+        u32 batch = (u32)MIN(n, UNMAP_BATCH);
+        if (cpu_online_count() > 1)
+            take_out_everywhere(va, batch, &taken);
         else
-            tlb_flush_range_local(page, 1, PT_4K);
-        kmap_free_parked_tables();
-        spin_unlock_irqrestore(&kmap_lock, irq);
-        frame_free(frame);
+            take_out_here(va, batch, &taken);
+        kmap_free_tables(taken.tables);
+        for (u32 i = 0; i < batch; i++)
+            frame_free(taken.frames[i]);
+        va += batch * PAGE_SIZE;
+        n -= batch;
     }
 }
 

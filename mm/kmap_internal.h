@@ -10,5 +10,7 @@ u32 kmap_prot(u32 prot);
 err_t kmap_add_guard(vaddr_t guard) MUST_CHECK;
 void kmap_name_guard(vaddr_t guard, const char *name);
 
-/* Frees table pages that kmap_free_pages has unlinked, once no CPU can walk them. */
-void kmap_free_parked_tables(void);
+/* The table pages that were unlinked since the last call, under kmap_area.c's lock: a list of frame numbers. The caller frees them
+ * once no CPU can walk them. */
+u32 kmap_take_parked_tables(void);
+void kmap_free_tables(u32 list);

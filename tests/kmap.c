@@ -2,12 +2,15 @@
 #include "mm/kmap.h"
 
 #include "kernel/trap.h"
+#include "kernel/worker.h"
 #include "lib/image.h"
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/layout.h"
 #include "mm/pte.h"
 #include "mm/space.h"
+#include "tests/flag.h"
+#include "tests/oracle.h"
 #include "tests/test.h"
 
 #define PF_VECTOR   14
@@ -163,3 +166,44 @@ static void kmap_ranges(struct test *t)
           "unmapped");
 }
 TEST(kmap_ranges, "reserved kernel ranges are apart, aligned, and can be mapped and unmapped at run time");
+
+#define FORGET_MS 10000u /* a hang detector */
+
+static struct {
+    u64 *page;
+    u32 read, freed;
+    int before, after; /* vectors of the two reads */
+} freed;
+
+static void read_twice(void *arg)
+{
+    u64 v;
+    (void)arg;
+    freed.before = safe_read_u64(freed.page, &v);
+    flag_raise(&freed.read);
+    (void)flag_wait(&freed.freed, FORGET_MS);
+    freed.after = safe_read_u64(freed.page, &v);
+}
+
+static void kmap_freed_everywhere(struct test *t)
+{
+    cpu_t cpu = cpumask_next(&cpus_online, 1);
+    if (cpu == CPU_NONE) {
+        test_skip(t, "needs 2 CPUs");
+        return;
+    }
+    freed.read = freed.freed = 0;
+    freed.page = kmap_pages(1, FRAME_OWNER_TEST);
+    REQUIRE(t, freed.page, "out of memory");
+    REQUIRE(t, worker_start(cpu, read_twice, NULL) == ERR_OK, "CPU %u is at other work", cpu);
+    CHECK(t, flag_wait(&freed.read, FORGET_MS), "CPU %u does not read", cpu);
+    kmap_free_pages(freed.page, 1);
+    flag_raise(&freed.freed);
+    CHECK(t, worker_wait(cpu, FORGET_MS) == ERR_OK, "CPU %u does not end", cpu);
+    CHECK(t, freed.before == 0, "the page could not be read: vector %d", freed.before);
+    if (oracle.remote)
+        CHECK(t, freed.after == PF_VECTOR, "CPU %u still reads it: vector %d", cpu, freed.after);
+    else
+        test_blind(t, "a stale entry of another CPU would not show on this machine");
+}
+TEST(kmap_freed_everywhere, "a kernel page that is taken back is forgotten by CPUs that have read it");
