@@ -127,7 +127,7 @@ bench: ## a set of benchmarks (SET=) without a terminal, results to build/bench.
 	@tools/run </dev/null
 
 report: ## build/report/index.html: tables and plots of RUNS="build/bench.jsonl ..."; two are compared
-	@tools/setup --report
+	@tools/setup
 	@tools/report-html $(RUNS)
 
 test: ## lint, host tests, boot matrix; ends with "N passed, N failed, N skipped"
