@@ -110,7 +110,7 @@ def judge_cell(boot, ran, report):
     passed = [r for r in tests if r["result"] == "PASS"]
     for r in failed:
         report.say(f"FAIL {boot.title()}: {r['name']}: {r.get('note') or r['what']}")
-    report.count(len(passed), len(failed), len(skipped))
+    report.count(len(passed), len(failed), len(skipped), [r.get("why", "") for r in skipped])
 
     wrong = list(cell_wrong(boot, ran, all_records))
     summary = f"{len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped in {ran.seconds:.1f} s"

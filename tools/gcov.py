@@ -17,13 +17,17 @@ SECONDS = 900
 SCHEDULES = 400
 
 
-def counted(folder):
-    """{file: lines that were run}, of all that has been run in this folder."""
+def counted(folder, name, report):
+    """{file: lines that were run}, of all that has been run in this folder. A program that counted nothing is a failure, and so is a broken gcov."""
     lines = collections.defaultdict(set)
     data = [os.path.relpath(p, folder) for p in glob.glob(os.path.join(folder, "**", "*.gcda"), recursive=True)]
     if not data:
+        report.add("FAIL", f"coverage of {name}", "it has left no counts")
         return lines
-    run(["sh", "-c", 'cd "$1" && shift && exec gcov --json-format "$@"', "sh", folder] + data, SECONDS)
+    ran = run(["sh", "-c", 'cd "$1" && shift && exec gcov --json-format "$@"', "sh", folder] + data, SECONDS)
+    if ran.status != 0:
+        report.add("FAIL", f"coverage of {name}", f"gcov ended with status {ran.status}", ran.tail())
+        return lines
     for path in glob.glob(os.path.join(folder, "*.gcov.json.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as f:
             for file in json.load(f)["files"]:
@@ -60,7 +64,8 @@ def host_tests(rooms, folder, report):
         ran = run([program], SECONDS, log=program + ".log") if built.status == 0 else built
         if ran.status != 0:
             report.add("FAIL", f"coverage of {name}", f"ended with status {ran.status}", ran.tail())
-        merge(lines, counted(out))
+            return
+        merge(lines, counted(out, name, report))
 
     for_each(test, sorted(glob.glob(os.path.join(TOP, "tests/host/*_test.c"))), parallel_jobs())
     return lines
@@ -76,4 +81,5 @@ def simulated_machine(folder, report):
     ran = run([program, "bound=1", "random=4", "seed=1", f"limit={SCHEDULES}"], SECONDS, log=program + ".log")
     if ran.status != 0:
         report.add("FAIL", "coverage of the simulated machine", f"ended with status {ran.status}", ran.tail())
-    return counted(folder)
+        return {}
+    return counted(folder, "the simulated machine", report)

@@ -98,6 +98,15 @@ def keep(results, mutants):
     kept, now = read(mutants), commit()
     for r in results:
         kept[r["name"], r["on"]] = dict(r, commit=now, plan=plan(mutants[r["name"]], r["on"]))
+    write_kept(kept)
+
+
+def forget(keys, mutants):
+    """What nobody noticed this time is not dead because it once was."""
+    write_kept({key: r for key, r in read(mutants).items() if key not in keys})
+
+
+def write_kept(kept):
     os.makedirs(os.path.dirname(KEPT), exist_ok=True)
     with open(KEPT + ".new", "w", encoding="utf-8") as f:
         for key in sorted(kept):

@@ -4,6 +4,8 @@ Every tool of `make test` prints one line for each result, ends with `N passed, 
 anything failed. tools/test-all adds those lines up.
 """
 
+import collections
+import json
 import os
 import re
 import resource
@@ -27,6 +29,9 @@ class Report:
 
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
+        self.reasons = collections.Counter()  # why something was skipped: how often
+        # Ours alone: not of the tools that this one runs.
+        self.reasons_to = os.environ.pop("SKIP_REASONS", None)
         self.lock = threading.Lock()
 
     def add(self, result, name, why="", details=""):
@@ -38,14 +43,16 @@ class Report:
                 self.failed += 1
             else:
                 self.skipped += 1
+                self.reasons[why] += 1
             print(f"{result:<4} {name}" + (f": {why}" if why else ""))
             for line in details.splitlines():
                 print(f"     | {line}")
             sys.stdout.flush()
 
-    def count(self, passed, failed, skipped):
+    def count(self, passed, failed, skipped, reasons=()):
         """Adds results that have been printed already."""
         with self.lock:
+            self.reasons.update(reasons)
             self.passed += passed
             self.failed += failed
             self.skipped += skipped
@@ -55,7 +62,10 @@ class Report:
             print(text, flush=True)
 
     def finish(self):
-        """Prints the totals; returns the exit status."""
+        """Prints the totals; returns the exit status. Why things were skipped goes to the file of SKIP_REASONS, for tools/test-all."""
+        if self.reasons_to:
+            with open(self.reasons_to, "w", encoding="utf-8") as f:
+                json.dump(self.reasons, f)
         if not self.passed + self.failed + self.skipped:
             print("nothing was tested, which is not a success")
             self.failed = 1
