@@ -44,6 +44,13 @@ const struct bench_axis *bench_axis_cpus(void)
     return &cpus;
 }
 
+bool bench_axis_cpus_left(struct bench_run *b)
+{
+    if (!bench_axis_cpus()->count)
+        bench_refuse(b, "no number of cpus= is at most %u, the CPUs that are online", cpu_online_count());
+    return bench_axis_cpus()->count != 0;
+}
+
 struct switch_name {
     const char *name;
     bool *on;

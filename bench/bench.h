@@ -53,6 +53,8 @@ bool bench_axis_pages_chosen(void); /* by pages=, or is it the default? */
 /* CPU counts, the initiator included, none above the online CPUs: 1, powers of two, and all, unless cpus= says otherwise. */
 const struct bench_axis *bench_axis_cpus(void);
 bool bench_axis_cpus_chosen(void); /* by cpus=, or is it the default? */
+/* False, and the benchmark is refused: cpus= leaves no number. */
+bool bench_axis_cpus_left(struct bench_run *b);
 /* Measures under each delivery of deliveries=, or under the one in force. THREAD. */
 void bench_each_delivery(struct bench_run *b, void (*measure)(struct bench_run *b));
 bool bench_axis_has_op(const char *op);

@@ -80,6 +80,8 @@ static void run(struct bench_run *b)
 {
     const struct bench_axis *axis = bench_axis_cpus();
     cpumask_t targets;
+    if (!bench_axis_cpus_left(b))
+        return;
     err_t e = bench_occupy(cpu_online_count(), bench_spin, NULL);
     if (e == ERR_OK) {
         bench_table_head("ticks");

@@ -110,7 +110,7 @@ static void row(struct bench_run *b, struct initiator *c, const struct bench_pol
 static void run(struct bench_run *b)
 {
     /* Ring 3 makes its pages usable again in each round, which cannot be told from the call: `shootdown` has the counts. */
-    if (bench_counting())
+    if (bench_counting() || !bench_axis_cpus_left(b))
         return;
     static const struct bench_axis usual = {.count = 2, .value = {1, 32}};
     const struct bench_axis *cpus = bench_axis_cpus(),

@@ -259,7 +259,7 @@ static void all_of(struct bench_run *b, u32 cpus)
 
 static void run(struct bench_run *b)
 {
-    if (bench_counting()) /* it is nothing but that */
+    if (bench_counting() || !bench_axis_cpus_left(b)) /* it is nothing but counting */
         return;
     const struct shootdown_policy *before = shootdown_policy();
     const struct bench_axis *axis = bench_axis_cpus();
