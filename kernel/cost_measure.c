@@ -194,19 +194,24 @@ static const char *trust(void)
     }
 }
 
-static void print_profile(const u64 ticks[COSTS])
+/* known: a bit for each price that was measured. The others are left out, and null in the record: 0 would be a figure. */
+static void print_profile(const u64 ticks[COSTS], u32 known)
 {
     struct json j;
     print("cost: measured on %s, trust: %s\ncost:", features.brand, trust());
     for (u32 c = 0; c < COSTS; c++)
-        print(" cost.%s=%u", cost_name((enum cost)c), cost_settable(ticks[c]));
+        if (known & 1u << c)
+            print(" cost.%s=%u", cost_name((enum cost)c), cost_settable(ticks[c]));
     print("\ncost: entry is an interrupt to oneself less the command; wire a round trip to another CPU less "
           "command, entry and line\n");
     json_begin(&j, "cost");
     json_str(&j, "cpu", features.brand);
     json_str(&j, "trust", trust());
     for (u32 c = 0; c < COSTS; c++)
-        json_u64(&j, cost_name((enum cost)c), cost_settable(ticks[c]));
+        if (known & 1u << c)
+            json_u64(&j, cost_name((enum cost)c), cost_settable(ticks[c]));
+        else
+            json_str(&j, cost_name((enum cost)c), NULL);
     json_end(&j);
 }
 
@@ -218,20 +223,25 @@ void cost_measure(void)
         (void)cost_set((enum cost)c, 0);
     }
     u64 ticks[COSTS] = {0};
+    u32 known = 1u << COST_INVLPG | 1u << COST_CR3;
     failed = false;
     (void)ticks_of(nothing);
     ticks[COST_INVLPG] = ticks_of(do_invlpg);
     ticks[COST_CR3] = ticks_of(do_cr3);
-    if (features.invpcid)
+    if (features.invpcid) {
         ticks[COST_INVPCID] = ticks_of(do_invpcid);
-    if (any_other() == CPU_NONE)
+        known |= 1u << COST_INVPCID;
+    }
+    if (any_other() == CPU_NONE) {
         log_warn("cost: there is one CPU: entry, icr, line and wire are not measured");
-    else
+    } else {
         measure_other(any_other(), ticks);
+        known |= 1u << COST_ENTRY | 1u << COST_ICR | 1u << COST_LINE | 1u << COST_WIRE;
+    }
     if (failed)
         log_error("cost: another CPU did not answer: nothing is known of it");
     else
-        print_profile(ticks);
+        print_profile(ticks, known);
     for (u32 c = 0; c < COSTS; c++)
         (void)cost_set((enum cost)c, before[c]);
 }
