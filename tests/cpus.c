@@ -39,6 +39,23 @@ static void cpus_all_started(struct test *t)
 }
 TEST(cpus_all_started, "every CPU that was to start is online");
 
+/* Of two prescribed waits (10 ms after INIT, 200 us after the start) all CPUs together pay one pair, or each pays its own if they are
+ * started one after the other. A start by firmware's mailbox has neither. */
+static void cpus_start_waits(struct test *t)
+{
+    u32 others = smp_start_expected() - 1, pairs = smp_start_serial ? others : MIN(others, 1u);
+    if (!smp_start_commands)
+        pairs = 0;
+    CHECK(t, smp_start_waits == 2 * pairs, "%u waits for %u CPUs, %s, not %u", smp_start_waits, others,
+          smp_start_serial ? "one after the other" : "all at once", 2 * pairs);
+    CHECK(t,
+          !smp_start_commands ||
+              (smp_start_commands >= 2 * others && smp_start_commands <= 3 * (cpu_count() - 1)),
+          "%llu interrupt commands for %u CPUs: INIT, SIPI, and a second one at most",
+          (unsigned long long)smp_start_commands, others);
+}
+TEST(cpus_start_waits, "all CPUs are started for the waits of one, unless one after the other is asked for");
+
 static bool are_close(u64 a, u64 b)
 {
     return (a > b ? a - b : b - a) < PAGE_SIZE;
