@@ -46,10 +46,10 @@ LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --orphan-handl
 SMALL := lib/format lib/json lib/deflate% dev/keymap dev/qr% kernel/acpi% kernel/cpu_% kernel/machine% kernel/fault_% kernel/export% \
 	kernel/elf% kernel/features kernel/line_edit kernel/profile_report kernel/smbios% mm/opt \
 	kernel/%_command kernel/%commands kernel/cost_measure kernel/idle_choose kernel/trace dev/screen dev/terminal boot/mb2% bench/axes \
-	bench/runner bench/progress bench/policies bench/shootdown bench/bringup bench/targets bench/sample bench/effort bench/syscall \
+	bench/runner bench/progress bench/policies bench/shootdown bench/bringup bench/targets bench/sample bench/effort bench/syscall bench/told \
 	bench/opt% kernel/cost kernel/profile kernel/backtrace kernel/panic dev/% mm/frame_init mm/kmap_check \
 	kernel/patch kernel/stop_point smp/bringup lib/log lib/param kernel/console kernel/shell kernel/cmdline kernel/start_cpus \
-	kernel/main kernel/pti kernel/gdt bench/seed kernel/process
+	kernel/main kernel/pti kernel/gdt bench/seed kernel/process kernel/remote_flush kernel/iommu kernel/mtrr kernel/firmware kernel/clock_choose
 
 SOURCES := $(sort $(wildcard $(ROOMS:%=%/*.c) $(ROOMS:%=%/*.asm)))
 OBJECTS := $(SOURCES:%=$(B)/%.o)
