@@ -11,6 +11,12 @@
 #include "smp/cpus.h"
 #include "smp/topology.h"
 
+static void print_word(void *arg, const char *word)
+{
+    (void)arg;
+    print(" %s", word);
+}
+
 static void cmd_help(int argc, char **argv)
 {
     size_t widest = 0;
@@ -23,11 +29,16 @@ static void cmd_help(int argc, char **argv)
             continue;
         print("%-*s  %s\n", (int)widest, c->usage, c->help);
         shown++;
+        if (argc > 1 && c->words) {
+            print("takes:");
+            c->words(print_word, NULL);
+            print("\n");
+        }
     }
     if (!shown)
         print("There is no command \"%s\"; `help` alone lists all.\n", argv[1]);
 }
-COMMAND(help, "help [COMMAND]", "this table, or one line of it", cmd_help);
+COMMAND(help, "help [COMMAND]", "this table, or one line of it and what can follow", cmd_help);
 
 static void cmd_log(int argc, char **argv)
 {

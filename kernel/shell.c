@@ -122,11 +122,11 @@ static const struct command *command_before(const struct line_edit *e, u32 start
 }
 
 /* Completes the word that ends at the cursor: a command at the start of the line and after `help`, a setting after `set`, and
- * what a command itself offers. */
+ * what a command itself offers, for each place of a list with commas. */
 static void complete(struct line_edit *e)
 {
     u32 start = e->cursor;
-    while (start && e->text[start - 1] != ' ')
+    while (start && e->text[start - 1] != ' ' && e->text[start - 1] != ',')
         start--;
     bool settings = strncmp(e->text, "set ", 4) == 0 && start == 4;
     const struct command *of = command_before(e, start);
