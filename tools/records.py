@@ -1,10 +1,22 @@
-"""What tools/compare and tools/report-html share: reading runs of benchmarks (JSON Lines of the kernel's console)."""
+"""What the tools for records share: reading runs of benchmarks (JSON Lines of the kernel's console)."""
 
+import glob
 import json
+import os
+import re
 
 # What tells one distribution from another; all else in a `bench` record was measured.
 KEY = ("bench", "policy", "served_by", "delivery", "flush", "opt", "cpus", "pages", "op", "responders", "initiator",
        "fanout", "metric", "unit", "cost")
+
+
+def registered(top):
+    """The names of all benchmarks in the tree (bench/*.c)."""
+    names = set()
+    for path in glob.glob(os.path.join(top, "bench", "*.c")):
+        with open(path, encoding="ascii") as source:
+            names |= set(re.findall(r"^BENCH(?:_ON_REQUEST)?\((\w+),", source.read(), re.M))
+    return names
 
 
 class Run:
