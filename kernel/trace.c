@@ -128,6 +128,9 @@ static bool look(const struct trace_shootdown *s, struct trace_cursor *cur, cpu_
             continue;
         if (!mine)
             return false;
+        /* The end of the interrupt before: it was acknowledged there, and this one begun, before the target got so far. */
+        if (point == STOP_DRAINED && c != s->initiator && !cur->begun[c])
+            continue;
         *out = (struct trace_event){.tsc = tsc, .cpu = c, .point = (enum stop_point)point};
         return true;
     }
@@ -146,6 +149,7 @@ bool trace_next(const struct trace_shootdown *s, struct trace_cursor *cur, struc
     }
     if (any) {
         cur->next[out->cpu]++;
+        cur->begun[out->cpu] = true;
         /* A target is done with it when it has drained its inbox; its next interrupt is another story. */
         cur->over[out->cpu] = out->cpu != s->initiator && out->point == STOP_DRAINED;
     }
