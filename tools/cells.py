@@ -7,6 +7,7 @@ tests/matrix/NAME.json is a cell: a machine on which all self tests have to pass
     build      variables of make (CC, DEBUG); the default build without
     machine    fields that the `machine` record must have; `oracle` among them, because in an emulator stale translations
                are visible, and a kernel that does not see them has lost its eyes
+    long       true: not for everybody who makes a change; boots only if it is named, as tools/test-all --long does
     seconds    how long it takes, roughly; one that is silent for as long as several times that hangs
 
 tests/faults/NAME.json is a boot in which something goes wrong on purpose: besides why, settings, build
@@ -36,7 +37,7 @@ class Boot:
     def __init__(self, kind, path):
         with open(path, encoding="utf-8") as f:
             fields = json.load(f)
-        allowed = {"matrix": {"why", "settings", "build", "machine", "seconds"},
+        allowed = {"matrix": {"why", "settings", "build", "machine", "seconds", "long"},
                    "faults": {"why", "settings", "build", "args", "expect", "absent", "ok", "seconds"}}[kind]
         if set(fields) - allowed:
             raise ValueError(f"{path}: unknown {', '.join(sorted(set(fields) - allowed))}; allowed are "
@@ -47,7 +48,7 @@ class Boot:
         self.machine = fields.get("machine", {})
         self.args = fields.get("args", "test=all")
         self.expect, self.absent = fields.get("expect", []), fields.get("absent", [])
-        self.ok = fields.get("ok", True)
+        self.ok, self.long = fields.get("ok", True), fields.get("long", False)
         self.seconds = fields.get("seconds", 5)
 
     def title(self):
