@@ -18,7 +18,7 @@ import threading
 import time
 
 from cells import records
-from report import TOP, Ran, for_each, kill_group, parallel_jobs, run
+from report import RUNNING, TOP, Ran, begin, for_each, kill_group, parallel_jobs, run
 import mutant_table
 
 COPIES = os.path.join(TOP, "build", "mutants")
@@ -79,6 +79,7 @@ def run_noticing(command, env, seconds, log):
 
         timers = [threading.Thread(target=watch, args=(seconds,))]
         try:
+            begin(process)
             timers[0].start()
             for line in process.stdout:
                 output.append(line)
@@ -89,9 +90,11 @@ def run_noticing(command, env, seconds, log):
             kill_group(process)
             raise
         finally:
+            RUNNING.discard(process)
             until.set()
     for timer in timers:
-        timer.join()
+        if timer.ident:
+            timer.join()
     text = b"".join(output).decode("utf-8", "replace").replace("\r", "")
     with open(log, "w", encoding="utf-8") as f:
         f.write(text)

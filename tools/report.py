@@ -89,6 +89,17 @@ class Ran:
         return "\n".join(self.output.rstrip().splitlines()[-lines:])
 
 
+RUNNING = set()  # what was started and has not ended, so that an interrupt can end it
+interrupted = threading.Event()
+
+
+def begin(process):
+    """Of a program that was just started. Threads are not told of an interrupt by Python: here they learn of it."""
+    RUNNING.add(process)
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+
+
 def run(command, timeout, env=None, log=None):
     """Runs a command at the tree's top in a process group of its own, which is killed as a whole when the time is up."""
     start = time.monotonic()
@@ -97,6 +108,7 @@ def run(command, timeout, env=None, log=None):
         start_new_session=True,
     ) as process:
         try:
+            begin(process)
             output, _ = process.communicate(timeout=timeout)
             status = process.returncode
         except subprocess.TimeoutExpired:
@@ -106,6 +118,8 @@ def run(command, timeout, env=None, log=None):
         except BaseException:  # an interrupt must not leave emulators behind
             kill_group(process)
             raise
+        finally:
+            RUNNING.discard(process)
     text = output.decode("utf-8", "replace").replace("\r", "")
     if log:
         os.makedirs(os.path.dirname(log), exist_ok=True)
@@ -130,7 +144,16 @@ def kill_group(process):
 
 
 def for_each(function, items, jobs):
-    """Calls function on every item, `jobs` at a time; an exception of any of them is raised here."""
+    """Calls function on every item, `jobs` at a time; an exception of any of them is raised here. An interrupt ends those at work."""
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        for future in [pool.submit(function, item) for item in items]:
-            future.result()
+        futures = [pool.submit(function, item) for item in items]
+        try:
+            for future in futures:
+                future.result()
+        except KeyboardInterrupt:
+            interrupted.set()
+            for future in futures:
+                future.cancel()
+            for process in list(RUNNING):
+                kill_group(process)
+            raise
