@@ -72,7 +72,7 @@ class Boot:
 
     def run(self):
         limit = max(LIMIT_LEAST, LIMIT_FACTOR * self.seconds)
-        env = {k: v for k, v in os.environ.items() if k not in ("SMP", "CPU", "OUT", "MAKEFLAGS", "DEBUGGER")}
+        env = {k: v for k, v in os.environ.items() if k not in ("SMP", "CPU", "OUT", "MAKEFLAGS", "DEBUGGER", "CUT", "TB_SIZE")}
         env.update(DEFAULTS, ARGS=self.args, KERNEL=self.kernel(), TIMEOUT=str(limit), ACCEL="tcg")
         env.update(self.settings)
         return run(["tools/run"], LIMIT_WHOLE * limit, env=env, log=self.log())

@@ -23,7 +23,7 @@ import mutant_table
 
 COPIES = os.path.join(TOP, "build", "mutants")
 IGNORED = shutil.ignore_patterns(".git", "build", "__pycache__")
-SETTINGS = {"SMP": "4", "TCG": "single", "ACCEL": "tcg"}
+SETTINGS = {"SMP": "4", "TCG": "single", "ACCEL": "tcg", "CUT": "", "TB_SIZE": ""}
 SILENCE = {"qemu": 120, "bochs": 300}  # seconds: hang detectors, on a busy host; of the kernel as it is
 TRIES = {"qemu": (45, 75), "bochs": (90, 180)}  # of a broken one, the first time and the second
 WHOLE = 8  # times the silence: a kernel that says the same for ever

@@ -24,7 +24,7 @@ class Prompt:
     def __init__(self, words="", cpus=2, kernel=None):
         self.master, slave = pty.openpty()
         env = {**os.environ, "ARGS": words, "SMP": str(cpus), "TCG": "single", "EMULATOR": "qemu", "ACCEL": "tcg", "TIMEOUT": "0"}
-        for name in ("OUT", "CPU", "MEM", "FIRMWARE", "MEDIUM", "DEBUGGER", "QEMU_EXTRA", "MODULES", "KERNEL"):
+        for name in ("OUT", "CPU", "MEM", "FIRMWARE", "MEDIUM", "DEBUGGER", "QEMU_EXTRA", "MODULES", "CUT", "TB_SIZE", "KERNEL"):
             env.pop(name, None)
         if kernel:
             env["KERNEL"] = kernel
