@@ -173,6 +173,13 @@ def only_stuck(ran):
     return "still running after" in ran.output and not re.search(r"^FAIL \w+\.\w+", ran.output, re.M)
 
 
+def no_program(ran):
+    """Of a run that nothing was tested in: the compiler is not who is to notice, nor the limit of all together."""
+    if ran.status is None:
+        return "tools/host-tests does not end"
+    return "it does not compile" if re.search(r"^FAIL \w+: it does not compile$", ran.output, re.M) else None
+
+
 def by_host_test(copy, name, mutant, report):
     title, seconds = f"mutant {name} (host test)", 0
     with in_copy(copy, mutant["file"], planted(mutant)):
@@ -181,6 +188,9 @@ def by_host_test(copy, name, mutant, report):
             seconds += ran.seconds
             if not only_stuck(ran):
                 break
+    if no_program(ran):
+        report.add("FAIL", title, no_program(ran), ran.tail(12))
+        return None
     if ran.status == 0:
         report.add("FAIL", title, f"{mutant['why']}: nobody noticed")
         return None
