@@ -1,5 +1,6 @@
 """The results of tools/mutants, kept from run to run, and the page made of them: docs/mutants.md."""
 
+import collections
 import functools
 import hashlib
 import json
@@ -13,10 +14,11 @@ KEPT = os.path.join(TOP, "build", "mutants.jsonl")
 GOOD = os.path.join(TOP, "build", "mutants-good-boots.json")
 PAGE = os.path.join(TOP, "docs", "mutants.md")
 RANDOM = 5000  # schedules at random that are tried for each seed
+NAMED = 10  # at most, of the results of another commit
 
 HEAD = """# Bugs on purpose
 
-Written by `tools/mutants --table` (`make mutants`), at commit {commit}. Each line is a small, realistic bug of `tests/mutants/`, planted in
+Written by `tools/mutants --table` (`make mutants`), at commit {commits}. Each line is a small, realistic bug of `tests/mutants/`, planted in
 that build alone, and what noticed it. `make test` tries six of them, others with every commit; `make test-long` tries all; `make lint` sees to it
 that each still has its place in the sources. [real-bugs.md](real-bugs.md) has those that are named after bugs of other kernels.
 
@@ -66,7 +68,7 @@ NOT_SIM = """
 """
 
 UNTRIED = """
-## Not tried at this commit
+## Without a result
 
 {names}.
 """
@@ -145,19 +147,33 @@ def room(mutant):
     return mutant["file"].split("/")[0]
 
 
+def in_words(on):
+    return {"sim": "simulated", "kernel": "booted", "host": "host test"}[on]
+
+
+def commits_of(kept):
+    """Of most results first; those of another were not tried when most were."""
+    count = collections.Counter(r["commit"] for r in kept.values())
+    most, others = (count.most_common(1) or [("unknown", 0)])[0][0], []
+    for commit_of, n in count.most_common()[1:]:
+        names = [f"{name} ({in_words(on)})" for (name, on), r in sorted(kept.items()) if r["commit"] == commit_of]
+        others.append(f"{n} of {commit_of}: " + ", ".join(names[:NAMED] + [f"{n - NAMED} more"] * (n > NAMED)))
+    return most + (f" but for results of other commits ({'; '.join(others)})" if others else "")
+
+
 def write(mutants, report):
-    """Only bugs that still exist; one without a result counts as alive, and fails."""
+    """Only bugs that still exist; one without a result in one of its ways counts as alive there, and fails."""
     kept = read(mutants)
     sim, kernel, host = ({n: kept[n, on] for n in mutants if (n, on) in kept and on in mutants[n]} for on in ("sim", "kernel", "host"))
     equivalent = {n: m for n, m in mutants.items() if "equivalent" in m}
-    missing = [f"{n} ({where})" for n, m in mutants.items()
-               for on, got, where in (("sim", sim, "simulated"), ("kernel", kernel, "booted"), ("host", host, "host test"))
+    missing = [f"{n} ({in_words(on)})" for n, m in mutants.items() for on, got in (("sim", sim), ("kernel", kernel), ("host", host))
                if on in m and n not in got]
-    commits = sorted({r["commit"] for found in (sim, kernel, host) for r in found.values()})
     dead = set(sim) | set(kernel) | set(host)
-    alone = [n for n, m in mutants.items() if n not in dead and "equivalent" not in m]
-    alive = f"Without a result, so alive or not tried: {', '.join(alone)}." if alone else f"All {len(mutants)} noticed or equivalent."
-    page = HEAD.format(commit=", ".join(commits), host=len(host), dead=len(dead), all=len(mutants) - len(equivalent), sim=len(sim), kernel=len(kernel),
+    missing += [f"{n} (nowhere)" for n, m in mutants.items() if not {"sim", "kernel", "host", "equivalent"} & set(m)]
+    alive = f"Without a result, so alive or not tried: {len(missing)}, at the end of this page." if missing else \
+        f"All {len(mutants)} noticed, in each way that they name, or equivalent."
+    used = {(n, on): kept[n, on] for on, got in (("sim", sim), ("kernel", kernel), ("host", host)) for n in got}
+    page = HEAD.format(commits=commits_of(used), host=len(host), dead=len(dead), all=len(mutants) - len(equivalent), sim=len(sim), kernel=len(kernel),
                        both=len(set(sim) & set(kernel)), equivalent=len(equivalent), alive=alive)
     if sim:
         randoms = [r["random"] for r in sim.values() if r["random"] is not None]
