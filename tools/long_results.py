@@ -1,5 +1,5 @@
-"""What tools/test-all has found, kept step by step in build/test/last.json so that a run which was interrupted can be ended, and the page made of it:
-docs/test-long.md."""
+"""What `tools/test-all --long` has found, kept step by step in build/test/long.json so that a run which was interrupted can be ended, and the page made
+of it: docs/test-long.md. A run that is not long has other steps, and shorter ones of the same title: what it finds is kept beside, in last.json."""
 
 import collections
 import json
@@ -10,7 +10,8 @@ import time
 
 from report import TOP
 
-KEPT = os.path.join(TOP, "build", "test", "last.json")
+KEPT = os.path.join(TOP, "build", "test", "long.json")
+KEPT_SHORT = os.path.join(TOP, "build", "test", "last.json")
 SKIPS = os.path.join(TOP, "build", "test", "skips")
 PAGE = os.path.join(TOP, "docs", "test-long.md")
 
@@ -20,7 +21,8 @@ Written by `tools/test-all --page` from the results of `make test-long`, at comm
 {pieces}
 
 **{passed:,} passed, {failed:,} failed, {skipped:,} skipped** in {minutes:.0f} minutes, of which the steps of `make test` are the first. Steps beside each other share
-the host, so that their seconds add up to more. A self test counts once for each boot. [mutants.md](mutants.md) and [coverage.md](coverage.md) are of the same results.
+the host, so that their seconds add up to more. A self test counts once for each boot. [mutants.md](mutants.md) and [coverage.md](coverage.md) name the commits that
+they are of.
 
 | step | passed | failed | skipped | seconds |
 |---|--:|--:|--:|--:|
@@ -34,21 +36,24 @@ SKIPPED = """
 """
 
 
-def said(*command):
+def ran(*command):
+    """Its output, and what it has complained of; nothing if it is not there."""
     try:
-        ran = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
     except OSError:
-        return ""
-    return (ran.stdout or ran.stderr).strip()
+        return "", ""
+    return done.stdout.strip(), done.stderr.strip()
 
 
 def commit():
-    return said("git", "describe", "--always", "--dirty=+", "--exclude=*", "--abbrev=10") or "unknown"
+    """With a + behind it if something has changed since; "unknown" where git is not there, or does not know this tree."""
+    return ran("git", "describe", "--always", "--dirty=+", "--exclude=*", "--abbrev=10")[0] or "unknown"
 
 
 def first_line(*command):
     """A program's version; nothing if it is not there."""
-    lines = [line.strip(" =") for line in said(*command).splitlines() if any(c.isdigit() for c in line)]
+    out, complaint = ran(*command)
+    lines = [line.strip(" =") for line in (out or complaint).splitlines() if any(c.isdigit() for c in line)]
     return [lines[0]] if lines else []
 
 
@@ -61,16 +66,24 @@ def host():
 class Results:
     """One run, of one or several pieces. Safe to use from several threads."""
 
-    def __init__(self, titles, resume):
+    def __init__(self, titles, is_long, resume):
+        """Raises ValueError if there is nothing to resume."""
         self.lock, self.now, self.start = threading.Lock(), commit(), time.monotonic()
-        kept = read() if resume else None
-        if kept and (kept["commit"] != self.now or self.now.endswith("+")):
-            raise ValueError(f"the last run was at commit {kept['commit']}, this is {self.now}: only a run at the same, with nothing changed, can be ended")
-        self.kept = kept or {"commit": self.now, "host": host(), "pieces": [], "steps": {}}
+        self.path = KEPT if is_long else KEPT_SHORT
+        self.kept = self.interrupted_run() if resume else {"commit": self.now, "host": host(), "pieces": [], "steps": {}}
         self.kept["titles"] = titles
+        self.kept["steps"] = {t: s for t, s in self.kept["steps"].items() if t in titles}
         self.kept["pieces"].append({"began": time.strftime("%Y-%m-%d %H:%M", time.gmtime()), "seconds": 0})
-        self.done = {t for t, s in self.kept["steps"].items() if not s["failures"] and t in titles}
+        self.done = {t for t, s in self.kept["steps"].items() if passed(s)}
         os.makedirs(SKIPS, exist_ok=True)
+
+    def interrupted_run(self):
+        kept = read(self.path)
+        if not kept:
+            raise ValueError(f"{os.path.relpath(self.path, TOP)} is not there: no long run was begun")
+        if self.now == "unknown" or self.now.endswith("+") or kept["commit"] != self.now:
+            raise ValueError(f"that run was at commit {kept['commit']}, this is {self.now}: only a run at the same, with nothing changed, can be ended")
+        return kept
 
     def reasons_file(self, title):
         return os.path.join(SKIPS, title.replace("/", "-") + ".json")
@@ -95,15 +108,20 @@ class Results:
 
     def write(self):
         self.kept["pieces"][-1]["seconds"] = round(time.monotonic() - self.start)
-        with open(KEPT + ".new", "w", encoding="utf-8") as f:
+        with open(self.path + ".new", "w", encoding="utf-8") as f:
             json.dump(self.kept, f, indent=1)
-        os.replace(KEPT + ".new", KEPT)
+        os.replace(self.path + ".new", self.path)
 
 
-def read():
-    if not os.path.exists(KEPT):
+def passed(step):
+    """Of a step that was run."""
+    return not step["failures"] and not step["totals"][1]
+
+
+def read(path=KEPT):
+    if not os.path.exists(path):
         return None
-    with open(KEPT, encoding="utf-8") as f:
+    with open(path, encoding="utf-8") as f:
         return json.load(f)
 
 
@@ -111,9 +129,9 @@ def write_page():
     """docs/test-long.md; a step that has no result stands there as such."""
     kept = read()
     if not kept:
-        print(f"{os.path.relpath(KEPT, TOP)} is not there: nothing was run")
+        print(f"{os.path.relpath(KEPT, TOP)} is not there: no long run was begun")
         return 1
-    steps, pieces = kept["steps"], kept["pieces"]
+    steps, pieces = {t: kept["steps"][t] for t in kept["titles"] if t in kept["steps"]}, kept["pieces"]
     sums = [sum(s["totals"][i] for s in steps.values()) for i in range(3)]
     how = "It was run in one piece." if len(pieces) == 1 else f"It was run in {len(pieces)} pieces, which began " + ", ".join(p["began"] for p in pieces) + \
         ": `--resume` ran again what had failed or had no result."
@@ -136,4 +154,4 @@ def write_page():
         f.write(page)
     print(f"docs/test-long.md: {sums[0]} passed, {sums[1]} failed, {sums[2]} skipped at {kept['commit']}, "
           f"{len(kept['titles']) - len(steps)} steps not run")
-    return 1 if failures or len(steps) < len(kept["titles"]) else 0
+    return 0 if all(t in steps and passed(steps[t]) for t in kept["titles"]) else 1
