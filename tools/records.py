@@ -20,11 +20,14 @@ def registered(top):
 
 
 class Run:
-    """The records of one file. A file that was cut off in the middle of a line is a file without that line."""
+    """The records of one file, of one boot or of several. A file that was cut off in the middle of a line is a file without that line."""
 
     def __init__(self, path):
         self.path, self.machine, self.conditions, self.host = path, {}, {}, {}
-        self.bench, self.raw, self.seed, self.damaged, self.ended = {}, {}, [], 0, False
+        self.boots = []  # what is known of each: {"host": record, "machine": record, "conditions": record}
+        self.bench, self.raw, self.seed, self.damaged = {}, {}, [], 0
+        self.open = self.cut = False  # a boot has begun whose end has not come; one before it was without
+        self.to_come = 0  # records of an export, whose first one says how many they are
         with open(path, encoding="ascii", errors="replace") as lines:
             for line in lines:
                 try:
@@ -34,23 +37,48 @@ class Run:
                     continue
                 self.add(record)
 
+    @property
+    def ended(self):
+        """Whether every boot of the file came to its end, and there was one."""
+        return bool(self.boots) and not self.open and not self.cut
+
+    def begin_boot(self):
+        self.cut = self.cut or self.open
+        self.open, self.to_come = True, 0
+        self.boots.append({})
+
+    def begins_boot(self, kind):
+        """A boot begins with `host` (tools/run writes it into OUT) or `export`. Where neither was, it does with `machine`; where one was, that
+        is the command of this name."""
+        if not self.boots or kind in ("host", "export"):
+            return True
+        if not self.open:
+            return kind in ("machine", "bench")
+        return kind == "machine" and kind in self.boots[-1] and "host" not in self.boots[-1] and not self.to_come
+
     def add(self, record):
         kind = record.get("type")
-        if kind == "machine":
-            self.machine = record
-        elif kind == "conditions":
-            self.conditions = record
-        elif kind == "host":
-            self.host = record
+        if self.begins_boot(kind):
+            self.begin_boot()
+        if kind in ("host", "machine", "conditions"):
+            setattr(self, kind, record)
+            self.boots[-1][kind] = record
         elif kind == "bench":
             self.bench[key_of(record)] = record
-            self.ended = False  # of several boots in one file, the last one tells
         elif kind == "raw":
             self.raw.setdefault(key_of(record, cost=False), []).extend(record["samples"])
         elif kind == "seed":
             self.seed.append(record)
-        elif kind in ("end", "export"):  # what `qr` shows is complete, of as many records as it says
-            self.ended = True
+        self.see_end(kind, record)
+
+    def see_end(self, kind, record):
+        if kind == "export":
+            self.to_come = record.get("records", 0)
+        elif self.to_come:
+            self.to_come -= 1
+            self.open = self.to_come > 0
+        elif kind == "end":
+            self.open = False
 
     def samples(self, record):
         return self.raw.get(key_of(record, cost=False))
