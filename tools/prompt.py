@@ -12,25 +12,35 @@ from report import TOP, kill_group
 PROMPT = "volley> "
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 SECONDS = 120  # a hang detector: of silence
+# Of silence too, and the machine's own: it ends by itself if whoever began it was killed.
+SECONDS_ALONE = 900
 
 
 class Silent(Exception):
-    """The machine did not say what it was waited for; the text: what it did say."""
+    """The machine did not say what it was waited for, or cannot be talked to; the text: what it did say, or why not."""
 
 
 class Prompt:
     """Boots, and waits for the first prompt. To be used in a `with`."""
 
     def __init__(self, words="", cpus=2, kernel=None):
-        self.master, slave = pty.openpty()
-        env = {**os.environ, "ARGS": words, "SMP": str(cpus), "TCG": "single", "EMULATOR": "qemu", "ACCEL": "tcg", "TIMEOUT": "0"}
+        try:
+            self.master, slave = pty.openpty()
+        except OSError as e:
+            raise Silent(f"there is no terminal for it: {e}") from e
+        env = {**os.environ, "ARGS": words, "SMP": str(cpus), "TCG": "single", "EMULATOR": "qemu", "ACCEL": "tcg", "TIMEOUT": str(SECONDS_ALONE)}
         for name in ("OUT", "CPU", "MEM", "FIRMWARE", "MEDIUM", "DEBUGGER", "QEMU_EXTRA", "MODULES", "CUT", "TB_SIZE", "KERNEL"):
             env.pop(name, None)
         if kernel:
             env["KERNEL"] = kernel
-        self.process = subprocess.Popen(["tools/run"], cwd=TOP, env=env, stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        start_new_session=True)
-        os.close(slave)
+        try:
+            self.process = subprocess.Popen(["tools/run"], cwd=TOP, env=env, stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                            start_new_session=True)
+        except OSError as e:
+            os.close(self.master)
+            raise Silent(f"tools/run cannot be started: {e}") from e
+        finally:
+            os.close(slave)
         self.text = ""  # what has not been looked at
 
     def __enter__(self):
@@ -64,17 +74,31 @@ class Prompt:
         before, _, self.text = self.text.partition(end)
         return before
 
+    def type(self, keys):
+        try:
+            os.write(self.master, keys.encode())
+        except OSError as e:
+            raise Silent(f"{keys!r} cannot be typed: {e}") from e
+
+    def quit(self):
+        """Ends the machine as somebody at the prompt does; its exit status."""
+        self.type("quit\r")
+        try:
+            return self.process.wait(SECONDS)
+        except subprocess.TimeoutExpired as e:
+            raise Silent(f"`quit` has not ended it in {SECONDS} s") from e
+
     def ask(self, command):
         """Types a line; the answer up to the next prompt."""
-        os.write(self.master, command.encode() + b"\r")
+        self.type(command + "\r")
         self.until("\n")
         self.text = "\n" + self.text  # an answer may have no line
         return ESCAPES.sub("", self.until("\n" + PROMPT))[1:]
 
     def tab(self, keys):
         """Types `keys`, which may have Tabs in them, and gives the line up: (the line as it was then, what was listed below it)."""
-        os.write(self.master, keys.encode() + b"\x03")
-        rows = (self.until("^C") + self.until(PROMPT)).split("\n")[:-1]
+        self.type(keys + "\x03")
+        rows = (self.until("^C") + self.until(PROMPT)).split("\n")[:-1] or [""]
         # A row that was drawn again begins behind the last carriage return.
         last = ESCAPES.sub("", rows[-1].rsplit("\r", 1)[-1])
         listed = " ".join(rows[1:-1]).split() if len(rows) > 1 else []
