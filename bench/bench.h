@@ -42,6 +42,13 @@ bool bench_out_of_time(void);
 /* A cell that cannot be measured: says why, counts it. */
 void bench_refuse(struct bench_run *b, const char *fmt, ...) PRINTF(2, 3);
 
+/* By how much `value` is more than `base`, which is not 0, in thousandths of that, rounded. Both below 2^52. */
+static inline s64 bench_permille(u64 value, u64 base)
+{
+    s64 twice = ((s64)value - (s64)base) * 2000 / (s64)base;
+    return (twice + (twice < 0 ? -1 : 1)) / 2;
+}
+
 /* What the axes were set to (bench/axes.c): pages=, cpus=, op=, responders=, initiator=, deliveries=. */
 #define BENCH_AXIS_MAX 16u
 struct bench_axis {

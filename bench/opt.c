@@ -121,12 +121,7 @@ static u64 measure_call(struct bench_run *b, u32 load)
 
 /* ---- the table ---- */
 
-static s64 permille(u64 value, u64 base)
-{
-    return ((s64)value - (s64)base) * 1000 / (s64)base;
-}
-
-/* "-22.3%" from -223. */
+/* "-22.4%" from -224. */
 static int percent(char *out, size_t size, s64 n)
 {
     char text[16];
@@ -143,7 +138,8 @@ static void print_load(u32 load)
     for (u32 i = 1; i < STEPS && result[0][load]; i++) {
         n += format(line + n, sizeof(line) - (size_t)n, " %8llu", (unsigned long long)result[i][load]);
         if (result[i][load])
-            n += percent(line + n, sizeof(line) - (size_t)n, permille(result[i][load], result[0][load]));
+            n +=
+                percent(line + n, sizeof(line) - (size_t)n, bench_permille(result[i][load], result[0][load]));
     }
     if (result[0][load])
         print("%s\n", line);
@@ -175,8 +171,8 @@ static void print_published(void)
                 loads[load].pages != published[i].pages || published[i].pti != features.pti || !from || !to)
                 continue;
             char here[16], there[16];
-            percent(here, sizeof(here), permille(to, from));
-            percent(there, sizeof(there), permille(published[i].after, published[i].before));
+            percent(here, sizeof(here), bench_permille(to, from));
+            percent(there, sizeof(there), bench_permille(published[i].after, published[i].before));
             if (!any)
                 print("  beside published figures, from one step to another:\n");
             any = true;

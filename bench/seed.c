@@ -93,12 +93,7 @@ u64 seed_measure_ring3(struct bench_run *b, const struct shootdown_policy *p, u3
 
 /* ---- the table ---- */
 
-static s64 permille(u64 value, u64 base)
-{
-    return base ? ((s64)value - (s64)base) * 1000 / (s64)base : 0;
-}
-
-/* "-22.3 %" from -223. */
+/* "-22.4 %" from -224. */
 static void print_percent(s64 n)
 {
     print(" %s%llu.%llu%%", n < 0 ? "-" : "+", (unsigned long long)((n < 0 ? -n : n) / 10),
@@ -110,7 +105,7 @@ static void compare(enum responder_kind kind, u32 row, u32 column)
     u64 ours = result[row][column], base = result[0][column];
     if (!ours || !base)
         return;
-    s64 here = permille(ours, base), there = permille(rows[row].ns[column], rows[0].ns[column]);
+    s64 here = bench_permille(ours, base), there = bench_permille(rows[row].ns[column], rows[0].ns[column]);
     print("  %-20s %7u %8llu  ", rows[row].published_as, threads[column], (unsigned long long)ours);
     print_percent(here);
     print("   published %4llu ns", (unsigned long long)rows[row].ns[column]);
