@@ -62,7 +62,7 @@ static const char *take(struct shootdown_cell *c, struct samples *s, struct benc
                                                                : "did not make every CPU flush every time";
 }
 
-/* The responders touch the page from their start, so it is mapped before, and they have ended before it goes. */
+/* The responders touch only the busy page until a round begins, so the range is mapped after their start; they have ended before it goes. */
 static u64 measure(struct bench_run *b, const struct way *w, u32 cpus)
 {
     struct shootdown_cell c = {.bench = "told",
@@ -137,15 +137,24 @@ static void run(struct bench_run *b)
     for (u32 i = 0; i < cpus->count; i++)
         print(" %7llu", (unsigned long long)cpus->value[i]);
     print("\n");
+    u32 rows = 0;
     for (u32 i = 0; i < ARRAY_SIZE(ways); i++) {
         const struct way *w = &ways[i];
-        if (!wanted(w) || (shootdown_policy_set(w->policy) != ERR_OK))
+        if (!wanted(w))
             continue;
+        rows++;
+        err_t e = shootdown_policy_set(w->policy);
+        if (e != ERR_OK) {
+            bench_refuse(b, "told: %s by %s", err_name(e), w->policy);
+            continue;
+        }
         msg_delivery_set(w->delivery);
         shootdown_fanout = w->fanout ? w->fanout : fanout;
         row(b, w, cpus);
         must_work(shootdown_policy_set(before->name), "selecting the policy before");
     }
+    if (!rows)
+        bench_refuse(b, "told: policy=%s is none of sync, concurrent, early_ack, tree", before->name);
     shootdown_fanout = fanout;
     msg_delivery_set(delivery);
     responders_close(&busy);
