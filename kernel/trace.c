@@ -116,10 +116,31 @@ static bool is_target_point(u32 point)
     return point >= STOP_ENTERED && point <= STOP_DRAINED;
 }
 
+/* An initiator may go on while its target is still on the way out: acknowledged on entry, or published and not drained. The end of an
+ * interrupt that took nothing since s began belongs to the shootdown before. */
+static void skip_earlier(const struct trace_shootdown *s, struct trace_cursor *cur, cpu_t c)
+{
+    const struct ring *r = &per_cpu(trace_ring, c);
+    cur->found[c] = true;
+    for (u64 n = oldest(r); n < r->count && r->event[n % EVENTS].tsc < s->until; n++) {
+        u32 point = r->event[n % EVENTS].point;
+        if (r->event[n % EVENTS].tsc < s->begin)
+            continue;
+        if (point >= STOP_ENTERED && point <= STOP_PENDING)
+            return;
+        if (point == STOP_DRAINED) {
+            cur->next[c] = n + 1;
+            return;
+        }
+    }
+}
+
 /* The event of CPU c that is next for s; false: none. */
 static bool look(const struct trace_shootdown *s, struct trace_cursor *cur, cpu_t c, struct trace_event *out)
 {
     const struct ring *r = &per_cpu(trace_ring, c);
+    if (c != s->initiator && !cur->found[c])
+        skip_earlier(s, cur, c);
     for (cur->next[c] = MAX(cur->next[c], oldest(r)); cur->next[c] < r->count; cur->next[c]++) {
         u64 tsc = r->event[cur->next[c] % EVENTS].tsc;
         u32 point = r->event[cur->next[c] % EVENTS].point;
@@ -128,9 +149,6 @@ static bool look(const struct trace_shootdown *s, struct trace_cursor *cur, cpu_
             continue;
         if (!mine)
             return false;
-        /* The end of the interrupt before: it was acknowledged there, and this one begun, before the target got so far. */
-        if (point == STOP_DRAINED && c != s->initiator && !cur->begun[c])
-            continue;
         *out = (struct trace_event){.tsc = tsc, .cpu = c, .point = (enum stop_point)point};
         return true;
     }
@@ -149,7 +167,6 @@ bool trace_next(const struct trace_shootdown *s, struct trace_cursor *cur, struc
     }
     if (any) {
         cur->next[out->cpu]++;
-        cur->begun[out->cpu] = true;
         /* A target is done with it when it has drained its inbox; its next interrupt is another story. */
         cur->over[out->cpu] = out->cpu != s->initiator && out->point == STOP_DRAINED;
     }

@@ -30,6 +30,6 @@ u32 trace_find(struct trace_shootdown *out, u32 max);
  * other CPUs, what they did as targets. */
 struct trace_cursor {
     u64 next[MAX_CPUS]; /* by CPU: event number to look at; 0 at first */
-    bool begun[MAX_CPUS], over[MAX_CPUS];
+    bool found[MAX_CPUS], over[MAX_CPUS]; /* where a target's part begins; that it has ended */
 };
 bool trace_next(const struct trace_shootdown *s, struct trace_cursor *c, struct trace_event *out);
