@@ -263,6 +263,7 @@ static struct {
     u64 asked, found;
     err_t peeked;
     bool ok, rogue;
+    vaddr_t va;
     const struct space *space;
 } in_window;
 
@@ -271,7 +272,7 @@ static void peek_in_window(void)
     in_window.ok = nmi_user_access_ok(in_window.space);
     in_window.peeked = ERR_PERM;
     if (in_window.ok || in_window.rogue)
-        in_window.peeked = peek_user(&in_window.found, RESIDENTS_FREE_VA, sizeof(in_window.found));
+        in_window.peeked = peek_user(&in_window.found, in_window.va, sizeof(in_window.found));
     atomic_fetch_add(&in_window.asked, 1);
 }
 
@@ -281,12 +282,12 @@ static void cache_translation(struct msg_in *in)
 {
     u64 word;
     (void)in;
-    in_window.peeked = peek_user(&word, RESIDENTS_FREE_VA, sizeof(word));
+    in_window.peeked = peek_user(&word, in_window.va, sizeof(word));
 }
 MSG_KIND(profile_cache_translation, cache_translation);
 
 /* The target is held between its acknowledgement and its flush; the frame has its new owner; then the NMI comes. */
-static bool nmi_in_window(struct test *t, struct space *s, cpu_t cpu, bool rogue)
+static bool nmi_in_window(struct test *t, struct space *s, vaddr_t va, cpu_t cpu, bool rogue)
 {
     struct msg m = {.kind = &profile_cache_translation, .flags = MSG_SYNC};
     paddr_t old, now;
@@ -295,15 +296,16 @@ static bool nmi_in_window(struct test *t, struct space *s, cpu_t cpu, bool rogue
     if (!CHECK(t, e == ERR_OK, "no memory"))
         return false;
     observe_fill(old, CALLER);
-    e = space_map(s, RESIDENTS_FREE_VA, old, PAGE_SIZE, PT_4K, PT_WRITE | PT_OWNED);
+    in_window.va = va;
+    e = space_map(s, va, old, PAGE_SIZE, PT_4K, PT_WRITE | PT_OWNED);
     if (e == ERR_OK)
         e = msg_call(cpu, &m);
     CHECK(t, in_window.peeked == ERR_OK, "the page cannot be read while it is there");
     stop_hold(STOP_ACKED, cpu);
     if (e == ERR_OK)
-        e = space_unmap(s, RESIDENTS_FREE_VA, RESIDENTS_FREE_VA + PAGE_SIZE);
+        e = space_unmap(s, va, va + PAGE_SIZE);
     CHECK(t, e == ERR_OK, "map, unmap: %s", err_name(e));
-    in_window = (__typeof__(in_window)){.rogue = rogue, .space = s};
+    in_window = (__typeof__(in_window)){.rogue = rogue, .va = va, .space = s};
     if (CHECK(t, stop_wait_held(STOP_ACKED, cpu), "CPU %u did not come to the window", cpu) &&
         CHECK(t, frame_alloc(FRAME_OWNER_TEST + 1, &now) == ERR_OK, "no memory")) {
         same = now.v == old.v;
@@ -320,6 +322,25 @@ static bool nmi_in_window(struct test *t, struct space *s, cpu_t cpu, bool rogue
     return same;
 }
 
+/* One place after the other: what the target does on the way to its window may push an entry out, on one machine always the same. */
+#define ROGUE_PAGES 4u
+
+static void rogue_reads(struct test *t, struct space *s, cpu_t cpu)
+{
+    bool same = true, caught = false;
+    for (u32 i = 0; i < ROGUE_PAGES && same && !caught; i++) {
+        same = nmi_in_window(t, s, RESIDENTS_FREE_VA + (1 + 2 * i) * PAGE_SIZE, cpu, true);
+        caught = in_window.peeked == ERR_OK && in_window.found == NEW_OWNER;
+        CHECK(t, caught || in_window.peeked == ERR_FAULT, "a handler that does not ask: %s, %llx",
+              err_name(in_window.peeked), (unsigned long long)in_window.found);
+    }
+    if (!same || !oracle.remote)
+        test_blind(t, same ? "no stale translation is visible on this machine"
+                           : "the frame was not given out again");
+    else
+        CHECK(t, caught, "a handler that does not ask was not caught in %u windows", ROGUE_PAGES);
+}
+
 static void nmi_rogue_is_caught(struct test *t)
 {
     cpu_t cpu = cpumask_next(&cpus_online, 1);
@@ -334,16 +355,9 @@ static void nmi_rogue_is_caught(struct test *t)
     trap_test_nmi_expect(true);
     trap_test_nmi_call(peek_in_window);
     if (residents_enter(t, &r) && CHECK(t, stop_begin() == ERR_OK, "the stop points cannot be switched on")) {
-        (void)nmi_in_window(t, r.space, cpu, false);
+        (void)nmi_in_window(t, r.space, RESIDENTS_FREE_VA, cpu, false);
         CHECK(t, in_window.peeked == ERR_PERM, "a handler that asks did read");
-        bool same = nmi_in_window(t, r.space, cpu, true);
-        if (!same || !oracle.remote)
-            test_blind(t, same ? "no stale translation is visible on this machine"
-                               : "the frame was not given out again");
-        else
-            CHECK(t, in_window.peeked == ERR_OK && in_window.found == NEW_OWNER,
-                  "a handler that does not ask was not caught: %s, %llx", err_name(in_window.peeked),
-                  (unsigned long long)in_window.found);
+        rogue_reads(t, r.space, cpu);
         CHECK(t, stop_end(), "%s", stop_why());
     }
     residents_leave(t, &r);
