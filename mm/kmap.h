@@ -23,7 +23,7 @@ void kmap_init(const struct boot_info *info);
 void *kmap_phys(paddr_t p, u64 bytes, u32 prot);
 
 /* n fresh zeroed pages, virtually contiguous, RW, NX, with an unmapped guard page below. Returns the lowest
- * address, NULL if out of memory. Never freed, but for kmap_free_pages in tests. */
+ * address, NULL if out of memory. THREAD, where other CPUs are online: what is half-done then is told to all. */
 void *kmap_pages(u64 n, u16 owner);
 /* Unmaps what kmap_pages or kmap_stack (its lowest address, not the top) returned and frees the frames, when all CPUs have
  * forgotten them: THREAD, where others are online. The address range is not used again. */
@@ -33,7 +33,7 @@ void kmap_free_pages(void *lowest, u64 n);
  * unmapped; nothing is mapped. 0: none is left (512 GiB in all). Not given back. Any context but NMI. */
 vaddr_t kmap_reserve(u64 pages);
 
-/* Highest address of a fresh guarded stack of KSTACK_SIZE bytes, 16-byte aligned; 0 if out of memory. */
+/* Highest address of a fresh guarded stack of KSTACK_SIZE bytes, 16-byte aligned; 0 if out of memory. As kmap_pages. */
 #define KSTACK_SIZE (16 * KIB)
 u64 kmap_stack(void);
 /* If va is in the guard page under a kernel stack, the stack's name ("boot", "cpu 3 NMI", ...): else NULL. Any

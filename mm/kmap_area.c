@@ -1,6 +1,7 @@
 /* The kmap area: permanent mappings of device memory and fresh pages, and address ranges for kernel_space.
  * Addresses are given out in ascending order, each with an unmapped page before it. */
 #include "lib/assert.h"
+#include "lib/context.h"
 #include "lib/features.h"
 #include "lib/spinlock.h"
 #include "mm/frame.h"
@@ -87,8 +88,8 @@ static void take_out(vaddr_t va, u32 n, struct taken *out)
     spin_unlock_irqrestore(&kmap_lock, irq);
 }
 
-/* Others have not used these pages, but may hold what they have walked through on their own account (SDM volume 3A, section
- * 4.10.2.3), and would go on walking through a table that has become something else. */
+/* Others may have used these pages, and even where not, they may hold what they have walked through on their own account (SDM volume
+ * 3A, section 4.10.2.3), and would go on walking through a table that has become something else. */
 static void take_out_everywhere(vaddr_t va, u32 n, struct taken *out)
 {
     struct tlb_ticket t;
@@ -127,6 +128,8 @@ static void unmap_and_free(vaddr_t va, u64 n)
 
 void *kmap_pages(u64 n, u16 owner)
 {
+    if (cpu_online_count() > 1)
+        ASSERT_MAY_WAIT(); /* should memory run out half-way */
     if (!n || n > KMAP_FIXED_SIZE / PAGE_SIZE)
         return NULL;
     vaddr_t va = take(&fixed, n * PAGE_SIZE, PAGE_SIZE, 0);

@@ -77,7 +77,7 @@ static struct space *space_of(const struct pt *pt)
 static void gone(const struct pt *pt, vaddr_t va, paddr_t pa, bool table)
 {
     struct space *s = space_of(pt);
-    /* What kmap takes back by itself, without a ticket, only its own CPU has used: mm/kmap_area.c. */
+    /* What kmap takes back without a ticket, it takes back while one CPU is online: mm/kmap_area.c. */
     if (!s || (s == &kernel_space && !s->at_work))
         return;
     struct ghost g = {.table = table,

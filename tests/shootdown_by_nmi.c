@@ -8,6 +8,7 @@
 #include "lib/wait.h"
 #include "mm/frame.h"
 #include "mm/respond.h"
+#include "tests/flag.h"
 #include "tests/residents.h"
 #include "tests/window.h"
 
@@ -24,22 +25,6 @@ static struct {
     u64 served;        /* of these, with an NMI's request taken while it was there */
 } target;
 
-static bool wait_flag(u32 *flag, const char *what)
-{
-    struct wait w = WAIT(what, wait_ms(LIMIT_MS));
-    /* orders: what the other CPU did before it raised the flag; pairs with: tests/shootdown_by_nmi.c:raise (release); else: this
-     * one could judge from values of before. */
-    while (!atomic_load_acquire(flag))
-        if (!wait_spin(&w))
-            return false;
-    return true;
-}
-
-static void raise(u32 *flag)
-{
-    atomic_store_release(flag, 1); /* pairs with: tests/shootdown_by_nmi.c:wait_flag (acquire) */
-}
-
 static bool map_page(struct test *t, struct space *s, vaddr_t va)
 {
     err_t e = space_map_fresh(s, va, 1, PT_WRITE, FRAME_OWNER_TEST);
@@ -55,11 +40,11 @@ static void deaf_main(void *arg)
     bool was_on = irq_save();
     space_load(target.space);
     target.before = safe_read_u64((void *)PAGE_VA, &v);
-    raise(&target.ready);
-    (void)wait_flag(&target.go_on, "the shootdown that needs no interrupt of mine");
+    flag_raise(&target.ready);
+    (void)flag_wait(&target.go_on, LIMIT_MS);
     target.after = safe_read_u64((void *)PAGE_VA, &v);
     space_load(NULL);
-    raise(&target.over);
+    flag_raise(&target.over);
     irq_restore(was_on);
 }
 
@@ -71,14 +56,14 @@ static void check_deaf(struct test *t, struct space *s, cpu_t cpu, const char *p
     memset(&target, 0, sizeof(target));
     target.space = s;
     if (CHECK(t, worker_start(cpu, deaf_main, NULL) == ERR_OK, "CPU %u takes no work", cpu) &&
-        CHECK(t, wait_flag(&target.ready, "a CPU that takes no interrupts"), "CPU %u does not begin", cpu)) {
+        CHECK(t, flag_wait(&target.ready, LIMIT_MS), "CPU %u does not begin", cpu)) {
         u64 taken = counter_value(counter_find("tlb_requests_by_nmi"), cpu);
         err_t e = space_unmap(s, PAGE_VA, PAGE_VA + PAGE_SIZE);
         CHECK(t, e == ERR_OK && !atomic_load_relaxed(&target.over), "%s: unmap: %s, and CPU %u %s", policy,
               err_name(e), cpu, target.over ? "took interrupts meanwhile" : "took none");
         CHECK(t, counter_value(counter_find("tlb_requests_by_nmi"), cpu) == taken + 1,
               "%s: CPU %u was not told by NMI", policy, cpu);
-        raise(&target.go_on);
+        flag_raise(&target.go_on);
         CHECK(t, worker_wait(cpu, LIMIT_MS) == ERR_OK, "CPU %u does not come back", cpu);
         CHECK(t, target.before == 0 && target.after == EXC_PAGE_FAULT,
               "%s: CPU %u read the page with %d before, and with %d after it was taken away", policy, cpu,
@@ -121,7 +106,7 @@ static void at_point(void *arg)
     if (!target.cached || target.ready)
         return; /* not yet; once is enough */
     target.waited_at++;
-    raise(&target.ready);
+    flag_raise(&target.ready);
     while (counter_value(taken, cpu_self()) == before && !atomic_load_relaxed(&target.go_on) && wait_spin(&w))
         ;
     target.served += counter_value(taken, cpu_self()) != before;
@@ -135,12 +120,12 @@ static void load_main(void *arg)
     preempt_disable();
     space_load(target.space);
     target.before = safe_read_u64((void *)PAGE_VA, &v);
-    raise(&target.cached);
+    flag_raise(&target.cached);
     space_borrow();
     space_load(target.space); /* comes back */
     space_load(NULL);
     space_load(target.space);
-    (void)wait_flag(&target.go_on, "the shootdown while I loaded");
+    (void)flag_wait(&target.go_on, LIMIT_MS);
     target.after = safe_read_u64((void *)PAGE_VA, &v);
     space_load(NULL);
     preempt_enable();
@@ -154,8 +139,8 @@ static void interrupted_main(void *arg)
     preempt_disable();
     space_load(target.space);
     target.before = safe_read_u64((void *)PAGE_VA, &v);
-    raise(&target.cached);
-    (void)wait_flag(&target.go_on, "the shootdown while I was interrupted");
+    flag_raise(&target.cached);
+    (void)flag_wait(&target.go_on, LIMIT_MS);
     target.after = safe_read_u64((void *)PAGE_VA, &v);
     space_load(NULL);
     preempt_enable();
@@ -164,7 +149,7 @@ static void interrupted_main(void *arg)
 static void free_table_main(void *arg)
 {
     struct test *t = arg;
-    if (wait_flag(&target.cached, "a target that has cached the page"))
+    if (flag_wait(&target.cached, LIMIT_MS))
         CHECK(t, space_unmap(target.space, LONE_VA, LONE_VA + PAGE_SIZE) == ERR_OK, "unmap of a lone page");
 }
 
@@ -194,12 +179,12 @@ static void check_step(struct test *t, struct space *s, const struct step *at, c
     CHECK(t, e == ERR_OK, "CPU %u takes no work", cpu);
     if (at->in_handler)
         CHECK(t, worker_start(third, free_table_main, t) == ERR_OK, "CPU %u takes no work", third);
-    bool there = wait_flag(&target.ready, "a CPU at a step");
+    bool there = flag_wait(&target.ready, LIMIT_MS);
     CHECK(t, there, "%s, %s: not passed", stop_name(at->point), policy);
     /* If the target's mask bit is not set there, nobody tells it, and it goes on when we are done. */
     e = space_unmap(s, PAGE_VA, PAGE_VA + PAGE_SIZE);
     CHECK(t, e == ERR_OK, "unmap: %s", err_name(e));
-    raise(&target.go_on);
+    flag_raise(&target.go_on);
     CHECK(t, worker_wait(cpu, LIMIT_MS) == ERR_OK, "CPU %u does not come back", cpu);
     if (at->in_handler)
         CHECK(t, worker_wait(third, LIMIT_MS) == ERR_OK, "CPU %u does not come back", third);

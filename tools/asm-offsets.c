@@ -28,7 +28,6 @@ void asm_offsets(void)
     OFFSET(PERCPU_PREEMPT_DEPTH, struct percpu_head, preempt_depth);
 
     OFFSET(PERCPU_USER_WORK, struct percpu_head, user_work);
-    DEFINE(USER_WORK_BARRED, USER_WORK_BARRED);
     OFFSET(PERCPU_KERNEL_CR3, struct percpu_head, kernel_cr3);
     OFFSET(PERCPU_USER_CR3, struct percpu_head, user_cr3);
     OFFSET(ISOLATION_RANGE_NEXT, struct isolation_range, next);
