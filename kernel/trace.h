@@ -29,7 +29,7 @@ u32 trace_find(struct trace_shootdown *out, u32 max);
 /* The first event of s after *at (0: from its beginning) in time, over all CPUs; false: no more. *at becomes its place. Of the
  * other CPUs, what they did as targets. */
 struct trace_cursor {
-    u64 next[MAX_CPUS]; /* by CPU: event number to look at; 0 at first */
+    u64 next[MAX_CPUS];                   /* by CPU: event number to look at; 0 at first */
     bool found[MAX_CPUS], over[MAX_CPUS]; /* where a target's part begins; that it has ended */
 };
 bool trace_next(const struct trace_shootdown *s, struct trace_cursor *c, struct trace_event *out);

@@ -113,5 +113,5 @@ static void trace_tells_interrupts_apart(struct test *t)
           cpu_online_count() - 1);
     CHECK(t, !seen.tails, "%u CPUs begin with the end of an earlier interrupt", seen.tails);
 }
-TEST(trace_tells_interrupts_apart,
-     "a target that is still on its way out when the next shootdown begins: each interrupt is told where it belongs");
+TEST(trace_tells_interrupts_apart, "a target that is still on its way out when the next shootdown begins: "
+                                   "each interrupt is told where it belongs");
