@@ -18,7 +18,7 @@ cpu_t bug_initiator_cpu(void)
 
 void bug_turns(void)
 {
-    for (u32 turns = 0; turns < BUG_TURNS; turns++)
+    for (u32 turns = BUG_TURNS; turns; turns--)
         cpu_pause();
 }
 

@@ -6,7 +6,7 @@
 #include "tests/test.h"
 
 #define BUG_LIMIT_MS 5000u
-#define BUG_TURNS    2000u /* PAUSEs in which somebody who does not wait is long through */
+#define BUG_TURNS    test_rounds(2000, 64) /* PAUSEs in which somebody who does not wait is long through */
 
 struct bug_user {
     /* in */

@@ -74,7 +74,7 @@ static void thread_moved(struct test *t)
     struct thread *thread = spawn_held(t, 0, wait_for_go, NULL);
     if (!thread)
         return;
-    for (u32 i = test_rounds(200, 2); i; i--)
+    for (u32 i = test_rounds(200, 1); i; i--)
         for (cpu_t c = 0; c < cpu_count(); c++) {
             if (!cpu_is_online(c))
                 continue;

@@ -124,7 +124,8 @@ s64 program(u64 arg)
     find_avx();
     rounds = workload_count(w, arg, ROUNDS_USUAL);
     cpus = (u64)sys_cpus(0, NULL);
-    spin = workload_pauses(SPIN, 300);
+    spin =
+        workload_pauses(workload_pauses(SPIN, 300), 40); /* with many CPUs each of them lasts longer, too */
     for (u32 lap = 0; lap < 2 && !workload_stopped(w); lap++) { /* the second finds what the first has left */
         for (started = 0; started < THREADS; started++)
             if (!check(thread_create(&t[started], hold, started, started % MIN(cpus, 2ull)) == 0,

@@ -10,7 +10,7 @@
 #define THREADS  3u
 #define MS_USUAL 120u
 /* Some sixty slices pass in one look: two at the ends make little of it. But a busy host takes its share of an emulated CPU's at
- * random, which only a longer look evens out. */
+ * random, which only a longer look evens out; the more such CPUs, the fewer turns has each. */
 #define LOOKS 10u
 
 static u64 stop, begun;
@@ -45,7 +45,7 @@ s64 program(u64 arg)
     u64 before[THREADS];
     for (u64 i = 0; i < THREADS; i++)
         before[i] = atomic_load_relaxed(&share[i].turns);
-    for (u32 look = 0; look < LOOKS; look++) {
+    for (u32 look = 0; look < LOOKS + cpus / 16; look++) {
         sys_thread_sleep(workload_count(w, arg, MS_USUAL) * 1000000);
         least = ~0ull;
         most = 0;
