@@ -22,7 +22,7 @@ import json
 import os
 import re
 
-from report import TOP, Report, run
+from report import TOP, Report, boot_environment, run
 
 DEFAULTS = {"TCG": "single", "MEM": "512M"}
 # A busy host makes everything slower, a hang lasts for ever: between the two.
@@ -72,9 +72,8 @@ class Boot:
 
     def run(self):
         limit = max(LIMIT_LEAST, LIMIT_FACTOR * self.seconds)
-        env = {k: v for k, v in os.environ.items() if k not in ("SMP", "CPU", "OUT", "MAKEFLAGS", "DEBUGGER", "CUT", "TB_SIZE")}
-        env.update(DEFAULTS, ARGS=self.args, KERNEL=self.kernel(), TIMEOUT=str(limit), ACCEL="tcg")
-        env.update(self.settings)
+        own = {"ARGS": self.args, "KERNEL": self.kernel(), "TIMEOUT": str(limit), "ACCEL": "tcg"}
+        env = boot_environment(DEFAULTS, own, self.settings)
         return run(["tools/run"], LIMIT_WHOLE * limit, env=env, log=self.log())
 
 

@@ -73,6 +73,18 @@ class Report:
         return 1 if self.failed else 0
 
 
+# Settings of tools/run that would make another machine of a boot: whoever exports them means what he runs by hand.
+BY_HAND = ("SMP", "CPU", "OUT", "MAKEFLAGS", "DEBUGGER", "CUT", "TB_SIZE")
+
+
+def boot_environment(*settings, **more):
+    """For a boot by tools/run: these settings, the last of a name, and nothing by hand."""
+    env = {k: v for k, v in os.environ.items() if k not in BY_HAND}
+    for each in settings + (more,):
+        env.update(each)
+    return env
+
+
 def worked():
     """Seconds of the host's CPUs that all programs have had which were run, and have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
