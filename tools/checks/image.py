@@ -1,7 +1,8 @@
 """the kernel's image: W^X, no vector registers, size, ISO size
 
 No loadable segment is writable and executable; nothing uses x87, MMX, SSE or AVX registers, which interrupts do not save; text,
-rodata and data are at most 512 KiB without the self tests and 1 MiB with them, the ISO at most 8 MiB.
+rodata and data are at most 512 KiB without the self tests and 1 MiB with them, the ISO at most 8 MiB. What the symbol table
+holds of the self tests' functions belongs to the self tests.
 """
 
 import os
@@ -12,6 +13,7 @@ from tree import Finding, need
 
 KERNEL, ISO = "build/volley.elf", "build/volley.iso"
 LOADED_MAX, LOADED_WITH_TESTS_MAX, ISO_MAX = 512 * 1024, 1024 * 1024, 8 * 1024 * 1024
+SYMBOLS, SYMBOL_BYTES = "build/symbols.asm", 8  # of a symbol: two dwords and its name (tools/gen-symtab)
 PT_LOAD, PF_X, PF_W = 1, 1, 2
 VECTOR_REGISTER = re.compile(r"^\s*([0-9a-f]+):\s+(\S+\s.*%(?:[xyz]?mm\d+|st\b|k[0-7]\b).*)$", re.M)
 
@@ -43,10 +45,16 @@ def check(tree):
 
 
 def size_of_tests(tree):
-    """Bytes of text, rodata and data in the objects of tests/ that the kernel is linked from."""
+    """Bytes of text, rodata and data in the objects of tests/ that the kernel is linked from, and of their functions' symbols."""
     objects = [f"build/{p}.o" for p in tree.sources() if re.fullmatch(r"tests/[^/]+\.(c|asm)", p)]
-    _, out = tree.run([need("size")] + [o for o in objects if os.path.exists(os.path.join(tree.top, o))])
-    return sum(int(text) + int(data) for text, data in re.findall(r"^\s*(\d+)\s+(\d+)\s+\d+\s+\d+\s+[0-9a-f]+\s", out, re.M))
+    objects = [o for o in objects if os.path.exists(os.path.join(tree.top, o))]
+    _, out = tree.run([need("size")] + objects)
+    sizes = re.findall(r"^\s*(\d+)\s+(\d+)\s+\d+\s+\d+\s+[0-9a-f]+\s", out, re.M)
+    _, out = tree.run([need("nm")] + objects)
+    names = set(re.findall(r"^[0-9a-f]+ [tT] (\S+)$", out, re.M))
+    symbols = re.findall(r"^db '(.*)', 0$", tree.raw(SYMBOLS).decode(), re.M)
+    in_table = sum(SYMBOL_BYTES + len(name) + 1 for name in symbols if name in names)
+    return sum(int(text) + int(data) for text, data in sizes) + in_table
 
 
 def segments(elf):
