@@ -1,23 +1,23 @@
 /* What the kernel puts into a process's space: the program's segments, stacks, and pages shared with the kernel.
  *
  * All of it are demand-zero regions, so that zeroed data needs no frame before its first touch, and copy-on-write copies need no
- * case of their own. What the file holds is copied into fresh frames through the direct map before they are mapped: ring 3 never
- * sees a page of text writable. */
+ * case of their own. What the file holds of pages that nobody may write is shared by the program's processes; the rest is copied into
+ * fresh frames through the direct map before they are mapped. Ring 3 never sees a page of text writable. */
 #include "kernel/process_internal.h"
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/layout.h"
 
-/* A frame with what the file has of the page at va, mapped there. */
+/* What the file has of the page at va, mapped there: what all processes of the program share, or a frame of this one's. */
 static err_t map_file_page(struct process *p, const struct elf_segment *s, vaddr_t va)
 {
-    paddr_t frame;
+    paddr_t frame = program_text(p->program, s, va);
+    if (!paddr_is_none(frame))
+        return region_share(p->space, va, frame);
     err_t e = frame_alloc_zeroed(FRAME_OWNER_USER, &frame);
     if (e != ERR_OK)
         return e;
-    vaddr_t start = MAX(va, s->start), end = MIN(va + PAGE_SIZE, s->start + s->file_bytes);
-    memcpy((u8 *)phys_to_virt(frame) + (start - va),
-           (const u8 *)p->program->file + s->file_offset + (start - s->start), end - start);
+    program_copy_page(p->program, s, va, frame);
     e = space_map(p->space, va, frame, PAGE_SIZE, PT_4K, s->prot | PT_USER | PT_OWNED);
     if (e != ERR_OK)
         frame_free(frame);

@@ -49,6 +49,9 @@ err_t region_map(struct space *s, vaddr_t va, u64 bytes, u32 prot, enum region_k
 /* Brings in all pages of a demand-zero range now. ERR_NOMEM leaves what came in. ERR_ABSENT: so far, and the next page is in
  * no demand-zero region. */
 err_t region_populate(struct space *s, vaddr_t start, vaddr_t end) MUST_CHECK;
+/* Puts a frame that other owners stay with (mm/share.h) into the empty page at va of a demand-zero region, copy-on-write. ERR_ABSENT: there
+ * is no such region; ERR_EXIST: something is there; ERR_NOMEM: a table, or the space's limit; then nothing was done. */
+err_t region_share(struct space *s, vaddr_t va, paddr_t frame) MUST_CHECK;
 /* Takes [start, end) out of whatever regions it crosses, pages and tables too. ERR_FULL: a region would have to be split and there
  * is no room; ERR_NOMEM: a large page would have to be split, and there is no memory for the table; then nothing was done. Addresses without
  * a region are no error. */

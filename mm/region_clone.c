@@ -1,4 +1,4 @@
-/* Regions: a copy of a space, its frames shared until somebody writes. */
+/* Regions: a copy of a space, its frames shared until somebody writes; and single frames that come from elsewhere. */
 #include "lib/assert.h"
 #include "mm/layout.h"
 #include "mm/region_internal.h"
@@ -139,5 +139,28 @@ err_t region_clone(struct space *from, struct space *to)
     struct clone c = {.from = from, .to = to};
     for (vaddr_t va = USER_START; e == ERR_OK && va < USER_END;)
         e = clone_batch(&c, &va);
+    return e;
+}
+
+err_t region_share(struct space *s, vaddr_t va, paddr_t frame)
+{
+    err_t e = space_charge(s, 1);
+    if (e != ERR_OK)
+        return e;
+    struct tlb_ticket t;
+    region_open_adding(&t, s, va, va + PAGE_SIZE);
+    struct region *r = region_at(s, va);
+    if (r && r->kind == REGION_ZERO)
+        e = pt_map(&s->pt, va, frame, PT_4K, (r->prot & ~PT_WRITE) | PT_OWNED | PT_SHARED);
+    else
+        e = ERR_ABSENT;
+    if (e == ERR_OK) {
+        share_more(frame_of(frame));
+        r->cow = true;
+        region_join(s->regions, r->start, r->end);
+    } else {
+        space_uncharge(s, 1);
+    }
+    ticket_close(&t, TLB_NONE, NULL); /* not present to present */
     return e;
 }

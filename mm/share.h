@@ -3,7 +3,8 @@
  * A frame behind PT_SHARED leaves has a count of its owners in struct frame.next (nobody chains such a frame): one for each
  * leaf, one for each shootdown that has taken a leaf away and is not finished, one for each copy being made. So whoever is the only owner
  * is that for good: no other CPU can reach the frame, not even by an old translation. The count is raised only by an owner of a
- * leaf, under its space's lock. Any context that may free frames, but where it says otherwise. */
+ * leaf, under its space's lock, or for a program's text, which the program owns as long as the machine runs. Any context that may free
+ * frames, but where it says otherwise. */
 #pragma once
 
 #include "lib/atomic.h"
@@ -14,7 +15,12 @@ static inline void share_begin(struct frame *f)
 {
     atomic_store_relaxed(&f->next, 2u);
 }
-/* One owner more. The caller is one. */
+/* A frame that nobody else knows gets its count, for an owner without a leaf: one. */
+static inline void share_alone(struct frame *f)
+{
+    atomic_store_relaxed(&f->next, 1u);
+}
+/* One owner more. The caller is one, or one of them stays. */
 static inline void share_more(struct frame *f)
 {
     atomic_fetch_add(&f->next, 1);

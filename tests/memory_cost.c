@@ -1,5 +1,6 @@
 /* What a space, a process and a thread cost of memory, counted: exactly what docs/memory-map.md says, and nothing of it is left behind. */
 #include "kernel/process.h"
+#include "kernel/program.h"
 #include "lib/features.h"
 #include "lib/string.h"
 #include "mm/frame.h"
@@ -129,16 +130,31 @@ static void memory_of_threads(struct test *t)
 }
 TEST(memory_of_threads, "a thread costs its stack, in ring 3 one frame more, and nothing is left of it");
 
+/* Pages that all processes of a program are charged for, and none has for itself. */
+static u64 text_pages(const struct program *program)
+{
+    u64 n = 0;
+    for (u32 i = 0; i < program->image.segment_count; i++) {
+        const struct elf_segment *s = &program->image.segment[i];
+        for (vaddr_t va = ALIGN_DOWN(s->start, PAGE_SIZE); va < s->start + s->file_bytes; va += PAGE_SIZE)
+            n += !paddr_is_none(program_text(program, s, va));
+    }
+    return n;
+}
+
 static void memory_of_processes(struct test *t)
 {
     struct process *p[PROCESSES], *copy;
+    const struct program *program = program_find("responder");
+    REQUIRE(t, program, "there is no program responder");
+    u64 text = text_pages(program);
     u64 before = used_now(), fixed = 1 + descriptor_frames() + ROOTS + REGION_FRAMES, charged = 0;
     u32 count = process_count(), n = 0;
     for (; n < PROCESSES; n++) {
         err_t e = process_create("responder", &p[n]);
         if (!CHECK(t, e == ERR_OK, "no process: %s", err_name(e)))
             break;
-        charged += process_space(p[n])->frames;
+        charged += process_space(p[n])->frames - text;
     }
     expect_used(t, "processes", before, n * fixed + charged);
     CHECK(t, n < PROCESSES || charged > 0, "a process holds no memory");
@@ -156,8 +172,8 @@ static void memory_of_processes(struct test *t)
         process_unref(p[--n]);
     CHECK(t, process_count() == count, "%u processes are left, there were %u", process_count(), count);
     expect_used(t, "processes that are gone", before, 0);
-    test_note(t, "a process: %llu frames, and %llu for the program `responder`", (unsigned long long)fixed,
-              (unsigned long long)(charged / PROCESSES));
+    test_note(t, "a process: %llu frames, and %llu for the program `responder`, whose %llu of text are there once",
+              (unsigned long long)fixed, (unsigned long long)(charged / PROCESSES), (unsigned long long)text);
 }
 TEST(memory_of_processes,
-     "a process costs one frame, its space, and what it is charged for, and nothing is left of it");
+     "a process costs one frame, its space, and what it is charged for but text, and nothing is left of it");
