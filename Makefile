@@ -73,7 +73,8 @@ help: ## this list
 	'  SET=quick|seed|full: what make bench measures  RUNS="A.jsonl B.jsonl" for make report' \
 	'  EMULATOR=qemu|bochs  FIRMWARE=bios|uefi  MEDIUM=cd|usb|disk  ACCEL=tcg|kvm  TCG=multi|single  CPU=max' \
 	'  DEV=/dev/sdX, the stick for make usb' \
-	'  OUT=file for the JSON Lines  TIMEOUT=seconds until a silent machine is stopped  QEMU_EXTRA="more arguments"' \
+	'  OUT=file for the JSON Lines  TIMEOUT=seconds until a silent machine is stopped (another after eight times as many)' \
+	'  QEMU_EXTRA="more arguments"' \
 	'  CC=gcc|clang  CROSS_COMPILE=x86_64-elf-  DEBUG=1 for more assertions  V=1 shows the commands'
 
 kernel: ## the kernel build/volley.elf, with .map .sym .asm beside it, and the programs build/user/NAME.elf
@@ -185,7 +186,8 @@ $(B)/programs: $(USER_ELF)
 	@printf '%s\n' $(PROGRAMS) >$@
 
 # The commit, in the one file that shows it.
-COMMIT := $(shell git describe --always --dirty=+ --exclude='*' 2>/dev/null || echo unknown)
+# `make usb` may run as root in a user's clone, which git refuses to read unless it is told that this is meant.
+COMMIT := $(shell git -c safe.directory='$(CURDIR)' describe --always --dirty=+ --exclude='*' 2>/dev/null || echo unknown)
 $(B)/kernel/machine.c.o: private CFLAGS += -DVOLLEY_COMMIT='"$(COMMIT)"'
 $(B)/kernel/machine.c.o: $(B)/commit
 $(B)/commit: FORCE

@@ -4,6 +4,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "lib/wait.h"
+#include "smp/message.h"
 
 #define BAR_CELLS    40u
 #define POLICIES_MAX 24u
@@ -47,7 +48,7 @@ void progress_begin(const char *bench, u64 start, u64 limit_s)
 
 /* ---- the table at the end ---- */
 
-/* An unmap of one page, on as many CPUs as were measured. */
+/* An unmap of one page, on as many CPUs as were measured; of several deliveries, initiators and kinds of responders the first. */
 struct row {
     const char *policy;
     u64 initiator, responder; /* medians; 0: not measured */
@@ -55,7 +56,12 @@ struct row {
 };
 static struct row rows[POLICIES_MAX];
 static u32 count, cpus;
-static const char *responders;
+static const char *responders, *initiator, *delivery;
+
+static bool same(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
 
 static struct row *row_of(const char *policy)
 {
@@ -70,20 +76,24 @@ static struct row *row_of(const char *policy)
 
 static void note(const struct bench_key *k, struct samples *s)
 {
-    bool initiator = strcmp(k->metric, "initiator") == 0;
+    bool of_initiator = strcmp(k->metric, "initiator") == 0;
     if (!k->policy || !k->op || !k->responders || strcmp(k->bench, "shootdown") != 0 ||
         strcmp(k->op, "unmap") != 0 || k->pages != 1 || k->cpus < 2 ||
-        (!initiator && strcmp(k->metric, "responder") != 0))
+        (!of_initiator && strcmp(k->metric, "responder") != 0))
         return;
     if (k->cpus > cpus) {
         count = 0;
         cpus = k->cpus;
         responders = k->responders;
+        initiator = k->initiator;
+        delivery = msg_delivery_name();
     }
-    struct row *r = k->cpus == cpus && strcmp(k->responders, responders) == 0 ? row_of(k->policy) : NULL;
+    bool belongs = k->cpus == cpus && same(k->responders, responders) && same(k->initiator, initiator) &&
+                   same(msg_delivery_name(), delivery);
+    struct row *r = belongs ? row_of(k->policy) : NULL;
     if (!r)
         return;
-    *(initiator ? &r->initiator : &r->responder) = samples_percentile(s, 500);
+    *(of_initiator ? &r->initiator : &r->responder) = samples_percentile(s, 500);
     r->served_by_other |= k->served_by && strcmp(k->served_by, k->policy) != 0;
 }
 
@@ -126,8 +136,10 @@ static void print_table(void)
         most = MAX(most, rows[i].initiator);
         others |= rows[i].served_by_other;
     }
-    print("\nUnmap of one page, %u CPUs, responders in %s: medians in ticks, by policy; figures are %s\n",
-          cpus, responders, bench_trust());
+    print("\nUnmap of one page, %u CPUs, responders in %s%s%s, delivery %s: medians in ticks, by policy; "
+          "figures are %s\n",
+          cpus, responders, initiator ? ", initiator " : "", initiator ? initiator : "", delivery,
+          bench_trust());
     line("\u250c", "\u252c", "\u2510");
     print("  \u2502 %-12s \u2502 %11s \u2502 %11s \u2502 %-*s \u2502\n", "policy", "initiator", "responder",
           (int)BAR_CELLS, "initiator");

@@ -267,6 +267,7 @@ static void count_pass(const struct bench_entry *e)
     if (!bench_counts_wanted())
         return;
     run_start = rdtsc();
+    cut = false;
     bench_counts_begin();
     e->run(&ignored);
     bench_counts_end();

@@ -34,8 +34,8 @@ static u64 text_pages(const struct elf_segment *s)
 void program_copy_page(const struct program *p, const struct elf_segment *s, vaddr_t va, paddr_t frame)
 {
     vaddr_t start = MAX(va, s->start), end = MIN(va + PAGE_SIZE, s->start + s->file_bytes);
-    memcpy((u8 *)phys_to_virt(frame) + (start - va), (const u8 *)p->file + s->file_offset + (start - s->start),
-           end - start);
+    memcpy((u8 *)phys_to_virt(frame) + (start - va),
+           (const u8 *)p->file + s->file_offset + (start - s->start), end - start);
 }
 
 paddr_t program_text(const struct program *p, const struct elf_segment *s, vaddr_t va)

@@ -14,7 +14,8 @@ struct program {
     u64 bytes;
     err_t state; /* ERR_OK, or ERR_MALFORMED with image.why */
     struct elf_image image;
-    paddr_t *text; /* frames of the pages that its processes share, in the order of their addresses; NULL: each has its own */
+    paddr_t *
+        text; /* frames of the pages that its processes share, in the order of their addresses; NULL: each has its own */
 };
 
 /* Boot CPU, once, after kmap_init: reads every module as a program. What is refused is named in the log, and keeps its name. */

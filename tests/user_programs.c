@@ -53,7 +53,8 @@ static void write_to_text(struct test *t, struct space *a, struct space *b, vadd
     CHECK(t, !(space_query(a, va).prot & PT_WRITE), "the frame of all processes is writable for one");
     CHECK(t, region_fault(a, va, write) == FAULT_RETRY, "a write is not explained");
     struct pt_entry own = space_query(a, va);
-    CHECK(t, (own.prot & PT_WRITE) && own.pa.v != frame.v, "the write would go into the frame of all processes");
+    CHECK(t, (own.prot & PT_WRITE) && own.pa.v != frame.v,
+          "the write would go into the frame of all processes");
     CHECK(t, memcmp(phys_to_virt(own.pa), phys_to_virt(frame), PAGE_SIZE) == 0, "the copy differs");
     CHECK(t, space_query(b, va).pa.v == frame.v, "the other process has lost its text");
 }
@@ -67,7 +68,8 @@ static void program_text_is_shared(struct test *t)
     if (CHECK(t, process_create_from(p, &b) == ERR_OK, "no second process")) {
         for (u32 i = 0; i < p->image.segment_count; i++) {
             const struct elf_segment *s = &p->image.segment[i];
-            for (vaddr_t va = ALIGN_DOWN(s->start, PAGE_SIZE); va < s->start + s->file_bytes; va += PAGE_SIZE) {
+            for (vaddr_t va = ALIGN_DOWN(s->start, PAGE_SIZE); va < s->start + s->file_bytes;
+                 va += PAGE_SIZE) {
                 look_at(t, process_space(a), process_space(b), s, va);
                 pages += !(s->prot & PT_WRITE);
             }

@@ -101,15 +101,14 @@ class Guest:
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.picture = os.path.join(OUT, name + ".ppm")
         self.socket = socket.socket(socket.AF_UNIX)
-        for _ in range(100):
-            try:
-                self.socket.connect(path)
-                break
-            except OSError:
-                time.sleep(0.1)
-        self.file = self.socket.makefile("rw")
-        self.file.readline()
-        self.say("qmp_capabilities")
+        try:
+            machine.connect(self.socket, path, self.process)
+            self.file = self.socket.makefile("rw")
+            self.file.readline()
+            self.say("qmp_capabilities")
+        except OSError:
+            self.process.kill()
+            raise
 
     def worked(self):
         """Seconds that QEMU has had of the host's CPUs."""

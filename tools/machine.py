@@ -5,6 +5,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import time
 
 TOOLS = os.path.dirname(os.path.abspath(__file__))
 which = shutil.which
@@ -209,6 +210,18 @@ def bochs_command(s, work, serial):
     with open(rc, "w") as f:
         f.write("c\n")  # Debian's build stops in its debugger at reset
     return [bochs, "-q", "-f", config, "-rc", rc]
+
+
+def connect(to, path, process):
+    """Joins a socket to the one at path, as soon as QEMU, `process`, listens there; an OSError if it ends before."""
+    while True:
+        try:
+            to.connect(path)
+            return
+        except OSError:
+            if process.poll() is not None:
+                raise
+            time.sleep(0.05)
 
 
 def find_rom(name):

@@ -12,13 +12,12 @@ import os
 import queue
 import re
 import shutil
-import signal
 import subprocess
 import threading
 import time
 
 from cells import records
-from report import RUNNING, TOP, Ran, begin, for_each, kill_group, parallel_jobs, run
+from report import RUNNING, TOP, Ran, begin, end_when_told, for_each, kill_group, parallel_jobs, run
 import mutant_table
 
 COPIES = os.path.join(TOP, "build", "mutants")
@@ -306,7 +305,7 @@ def try_all(booted, tested, report, resume, keep):
             keep(result)
 
     # Python's own handling of SIGTERM would leave emulators behind: as an interrupt it is passed on.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_when_told()
     lanes.each(one, sorted(jobs, key=slowest_first))
     gone = {(n, on) for on, some in (("kernel", booted), ("host", tested)) for n in some if n in moved}
     return gone | {(name, on) for on, name, _ in jobs}

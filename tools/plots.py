@@ -71,7 +71,7 @@ def values(records, name):
 
 
 # Cells that differ in one of these are of different experiments: never points of one curve.
-VARIANT = ("delivery", "flush", "opt", "responders", "initiator")
+VARIANT = ("delivery", "flush", "opt", "responders", "initiator", "fanout", "cost")
 
 
 def by_variant(records):

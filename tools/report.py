@@ -9,6 +9,7 @@ import json
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -75,6 +76,11 @@ class Report:
 
 # Settings of tools/run that would make another machine of a boot: whoever exports them means what he runs by hand.
 BY_HAND = ("SMP", "CPU", "OUT", "MAKEFLAGS", "DEBUGGER", "CUT", "TB_SIZE")
+
+
+def end_when_told():
+    """SIGTERM becomes an interrupt, which ends the emulators on the way out; Python's own handling of it would leave them running."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def boot_environment(*settings, **more):
