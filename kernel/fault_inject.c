@@ -100,6 +100,7 @@ MSG_KIND(fault_ping, nothing);
 static void unanswered_ipi(u64 n)
 {
     cpu_t cpu = (cpu_t)n;
+    deaf_now = 0;
     err_t e = worker_start(cpu, deaf, NULL);
     if (e != ERR_OK) {
         log_error("fault=ipi: cpu %u cannot be made deaf: %s", cpu, err_name(e));

@@ -165,6 +165,9 @@ NORETURN void process_thread_exit(s64 status)
     struct thread *t = thread_self();
     struct process *p = t->process;
 
+    /* This thread does not return to ring 3. What is put off until then would wait for another's return, and might find the space of this
+     * one gone. */
+    (void)shootdown_user_open();
     spin_lock(&p->lock);
     struct thread_record *r = process_record(p, t->handle);
     ASSERT(r != NULL && r->state == RECORD_LIVE, "a running thread has a record");

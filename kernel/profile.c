@@ -100,24 +100,30 @@ static void take(const struct trap_frame *f, struct profile_sample *s)
         walk(s, u.rbp);
 }
 
+static void sample(const struct trap_frame *f, struct profile_ring *r)
+{
+    /* orders: the reader's last look at the place before we fill it again; pairs with: kernel/profile.c:drain_ring (release);
+     * else: it could read half a sample. */
+    if (r->head - atomic_load_acquire(&r->tail) >= RING_SAMPLES) {
+        r->dropped++;
+        return;
+    }
+    take(f, &r->at[r->head % RING_SAMPLES]);
+    /* orders: the sample before the count; pairs with: kernel/profile.c:drain_ring (acquire); else: half a sample again. */
+    atomic_store_release(&r->head, r->head + 1);
+}
+
 static bool on_nmi(struct trap_frame *f)
 {
     struct profile_ring *r = this_cpu_ptr(profile_rings);
     /* orders: what the ring is made of before its use; pairs with: kernel/profile.c:profile_ask (LOCKed); else: a ring of before. */
     if (r->taken == atomic_load_acquire(&r->asked))
         return false;
-    atomic_store_relaxed(&r->taken, r->taken + 1);
-    if (!atomic_load_relaxed(&running))
-        return true;
-    /* orders: the reader's last look at the place before we fill it again; pairs with: kernel/profile.c:drain_ring (release);
-     * else: it could read half a sample. */
-    if (r->head - atomic_load_acquire(&r->tail) >= RING_SAMPLES) {
-        r->dropped++;
-        return true;
-    }
-    take(f, &r->at[r->head % RING_SAMPLES]);
-    /* orders: the sample before the count; pairs with: kernel/profile.c:drain_ring (acquire); else: half a sample again. */
-    atomic_store_release(&r->head, r->head + 1);
+    if (atomic_load_relaxed(&running))
+        sample(f, r);
+    /* orders: all that we do with the ring before it counts as done; pairs with: kernel/profile.c:settle (acquire); else: the ring could
+     * be freed, and be somebody else's, while we fill it. */
+    atomic_store_release(&r->taken, r->taken + 1);
     return true;
 }
 NMI_HOOK(profile, on_nmi);
@@ -195,7 +201,12 @@ err_t profile_start(u32 hz)
         return e;
     period = hz ? tsc_hz / hz : 0;
     atomic_store_relaxed(&running, 1);
-    return hz ? switch_timers(true) : ERR_OK;
+    e = hz ? switch_timers(true) : ERR_OK;
+    if (e != ERR_OK) { /* a CPU that does not answer: said by the watchdog */
+        profile_stop();
+        profile_free();
+    }
+    return e;
 }
 
 /* An NMI that was sent is taken at once, unless it has become one with another. */
@@ -204,7 +215,8 @@ static void settle(void)
     struct wait w = WAIT("the last sample", wait_ms(SETTLE_MS));
     CPUMASK_FOREACH (c, &cpus_online) {
         struct profile_ring *r = ring_of(c);
-        while (atomic_load_relaxed(&r->taken) != atomic_load_relaxed(&r->asked) && wait_spin(&w))
+        /* orders: its last use of the ring before what becomes of the ring; pairs with: kernel/profile.c:on_nmi (release); else: see there. */
+        while (atomic_load_acquire(&r->taken) != atomic_load_relaxed(&r->asked) && wait_spin(&w))
             ;
         u32 merged = atomic_load_relaxed(&r->asked) - atomic_load_relaxed(&r->taken);
         if (merged)

@@ -106,7 +106,8 @@ s64 sys_harvest(u64 va, u64 bytes, u64 out, struct trap_frame *f)
     if (e == ERR_OK && !user_range_ok(out, bytes / PAGE_SIZE))
         e = ERR_FAULT;
     for (u64 end = va + bytes; e == ERR_OK && va < end;) {
-        u64 pages = MIN((end - va) / PAGE_SIZE, HARVEST_PAGES);
+        /* A large page is told and cleared as a whole, so no piece ends in one. */
+        u64 pages = (MIN(end, ALIGN_DOWN(va, 2 * MIB) + HARVEST_PAGES * PAGE_SIZE) - va) / PAGE_SIZE;
         e = region_harvest(thread_self()->space, va, va + pages * PAGE_SIZE, bits);
         if (e == ERR_OK)
             e = copy_to_user(out, bits, pages);

@@ -116,8 +116,12 @@ s64 sys_thread_join(u64 handle, u64 out, u64 c, struct trap_frame *f)
     err_t e = process_thread_join((thread_handle_t)handle, &status);
     if (e == ERR_ABSENT) {
         struct thread *t;
-        if (own_thread(handle, &t) == ERR_PERM)
+        err_t there = own_thread(handle, &t);
+        if (there == ERR_PERM)
             e = ERR_PERM;
+        /* Joined already, and somebody still refers to it: who was in a call to it. */
+        else if (there == ERR_OK)
+            thread_put(t);
     } else if (e == ERR_OK && out) {
         e = copy_to_user(out, &status, sizeof(status));
     }

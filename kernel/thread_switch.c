@@ -119,8 +119,10 @@ static void make_ready(struct thread *t)
         if (none_ready)
             return; /* it goes on from there */
     } else {
-        cpu_t to = place_of(t);
-        atomic_store_relaxed(&t->cpu_wanted, CPU_NONE);
+        cpu_t wanted = atomic_load_relaxed(&t->cpu_wanted), to = place_of(t);
+        /* Served; but what thread_move writes meanwhile is for the next time. */
+        if (wanted != CPU_NONE)
+            atomic_cmpxchg(&t->cpu_wanted, &wanted, CPU_NONE);
         if (unlikely(to != cpu_self())) {
             send(t, to);
             return;

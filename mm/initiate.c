@@ -70,7 +70,9 @@ const char *tlb_level_name(enum tlb_level l)
     return (u32)l < ARRAY_SIZE(names) ? names[l] : "?";
 }
 
-/* What was chosen; as what it goes, and the strongest: themselves, or their copies under delivery=nmi. NULL: the strongest itself. */
+/* What was chosen; as what it goes, and the strongest: themselves, or their copies under delivery=nmi. NULL: the strongest itself. Written
+ * under the lock, as any thread of ring 3 may choose, and each copy is filled once. */
+static spinlock_t choice_lock = SPINLOCK_INIT;
 static const struct shootdown_policy *in_force, *in_force_path, *strongest_path;
 static bool unsafe_allowed;
 static bool chosen;
@@ -119,10 +121,23 @@ static const struct shootdown_policy *path_of(const struct shootdown_policy *p)
     return by_nmi != p ? by_nmi : opt_path(p);
 }
 
+static void choose_paths(const struct shootdown_policy *chosen_now)
+{
+    preempt_disable();
+    spin_lock(&choice_lock);
+    if (chosen_now)
+        atomic_store_relaxed(&in_force, chosen_now);
+    /* orders: what a copy holds before somebody finds it; pairs with: mm/initiate.c:shootdown_policy_path (the loads of the copy depend
+     * on that of the pointer); else: a hook of it could still be NULL. */
+    atomic_store_release(&strongest_path, path_of(shootdown_strongest()));
+    atomic_store_release(&in_force_path, path_of(shootdown_policy()));
+    spin_unlock(&choice_lock);
+    preempt_enable();
+}
+
 void shootdown_choose_paths(void)
 {
-    atomic_store_relaxed(&strongest_path, path_of(shootdown_strongest()));
-    atomic_store_relaxed(&in_force_path, path_of(shootdown_policy()));
+    choose_paths(NULL);
 }
 DELIVERY_HOOK(shootdown_delivery, shootdown_choose_paths);
 
@@ -159,8 +174,7 @@ err_t shootdown_policy_set(const char *name)
         return ERR_UNSUPPORTED;
     ASSERT(p->special == (p->control || p->waits_in_ipi || p->at_return != p->at_release),
            "a policy says whether it goes the long way");
-    atomic_store_relaxed(&in_force, p);
-    shootdown_choose_paths();
+    choose_paths(p);
     return ERR_OK;
 }
 

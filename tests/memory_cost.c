@@ -172,8 +172,9 @@ static void memory_of_processes(struct test *t)
         process_unref(p[--n]);
     CHECK(t, process_count() == count, "%u processes are left, there were %u", process_count(), count);
     expect_used(t, "processes that are gone", before, 0);
-    test_note(t, "a process: %llu frames, and %llu for the program `responder`, whose %llu of text are there once",
-              (unsigned long long)fixed, (unsigned long long)(charged / PROCESSES), (unsigned long long)text);
+    test_note(
+        t, "a process: %llu frames, and %llu for the program `responder`, whose %llu of text are there once",
+        (unsigned long long)fixed, (unsigned long long)(charged / PROCESSES), (unsigned long long)text);
 }
 TEST(memory_of_processes,
      "a process costs one frame, its space, and what it is charged for but text, and nothing is left of it");

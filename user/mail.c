@@ -204,6 +204,9 @@ static void test_callee_ends(void)
     for (u64 i = 0; i < CALLERS; i++)
         check(thread_create(&caller[i], call_once, i, cpu_of(i)) == 0, "no caller %llu", ULL(i));
     check(thread_join(&callee, NULL) == 0, "the called one does not end");
+    /* Callers still refer to it until they have run. Were a second join to keep it, this process would never be gone. */
+    s64 e = sys_thread_join(callee.handle, NULL);
+    check(e == -SYS_ERR_ABSENT, "it can be joined twice: %s", sys_error_name(e));
     for (u64 i = 0; i < CALLERS; i++)
         check(thread_join(&caller[i], NULL) == 0, "caller %llu does not end", ULL(i));
     check(calls_ended == CALLERS, "%llu of %u calls ended", ULL(calls_ended), CALLERS);
@@ -260,6 +263,26 @@ static s64 only_wait(struct workload *w)
     return check_end();
 }
 
+static s64 run_on(u64 arg)
+{
+    struct workload *w = workload_of(arg);
+    atomic_fetch_add(&w->served, 1);
+    while (!workload_stopped(w))
+        cpu_pause();
+    sys_process_exit(check_end());
+}
+
+/* For a test of the kernel: the first thread ends while another runs on another CPU. */
+static s64 leave_one(struct workload *w, u64 arg)
+{
+    static struct thread t;
+    if (!check(thread_create(&t, run_on, arg, cpu_of(1)) == 0, "no thread"))
+        return check_end();
+    while (atomic_load_relaxed(&w->served) == 0)
+        cpu_pause();
+    sys_thread_exit(0);
+}
+
 s64 program(u64 arg)
 {
     struct workload *w = workload_of(arg);
@@ -268,6 +291,8 @@ s64 program(u64 arg)
         return only_wait(w);
     cpus = (u64)sys_cpus(0, NULL);
     sys_thread_self(&first_cpu);
+    if (w && w->op == WORKLOAD_MAIL_LEAVES)
+        return leave_one(w, arg);
     u64 laps = workload_count(w, arg, 2);
     for (u64 i = 0; i < laps && !workload_stopped(w); i++) {
         test_order();

@@ -12,6 +12,7 @@
 #define OTHERS_AT_MOST 64u
 #define SETTLE         2000u /* turns for which a stale entry would have every chance to be used */
 #define AREA           0x300000000000ull /* where nothing else maps */
+#define LARGE_STEP     0x100000ull       /* half a large page */
 #define OLD            0x01d01d01d01d01dull
 #define NEW            0x5ec2e75ec2e7ull
 
@@ -150,6 +151,29 @@ static bool harvested_bits(u64 rounds)
     return true;
 }
 
+/* A large page has one dirty bit, which is told for each of its pages and cleared for all. So a call must not look at one twice, wherever
+ * the range begins; it looks at 4 MiB at a time. */
+static bool harvested_large(void)
+{
+    static u8 bits[5 * 256];
+    s64 at = sys_map(0, 6 * LARGE_STEP, SYS_MAP_WRITE | SYS_MAP_LARGE);
+    if (at == -SYS_ERR_NOMEM)
+        return true;
+    if (!check(at > 0, "no large pages: %s", sys_error_name(at)))
+        return false;
+    /* Where memory has no such block it is small pages, and each of them is written. */
+    for (u64 i = 0; i < 6 * 256; i++)
+        touch_write((u64)at + i * SYS_PAGE, NEW);
+    s64 e = sys_harvest((u64)at + LARGE_STEP, sizeof(bits) * SYS_PAGE, bits);
+    check(e == 0, "harvesting large pages: %s", sys_error_name(e));
+    u64 clean = 0;
+    for (u64 i = 0; i < sizeof(bits); i++)
+        clean += !(bits[i] & SYS_PAGE_DIRTY);
+    check(clean == 0, "%llu of %llu pages that were written are not dirty", ULL(clean), ULL(sizeof(bits)));
+    sys_unmap((u64)at, 6 * LARGE_STEP);
+    return true;
+}
+
 /* A page that has moved is not where it was: a fault there, its contents at the new place. */
 static bool moved_page(void)
 {
@@ -182,6 +206,7 @@ s64 program(u64 arg)
     if (!check(at == (s64)AREA, "no page: %s", sys_error_name(at)))
         return check_end();
     page = (u64)at;
+    harvested_large();
     for (u64 r = 0; r < rounds && !workload_stopped(w); r++)
         if (!narrowed_rights() || !reused_memory() || !moved_page() || !harvested_bits(4))
             break;

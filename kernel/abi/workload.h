@@ -22,8 +22,8 @@ enum workload_mail {
     WORKLOAD_MAILS,
 };
 
-/* What the program `mail` does: its tests, or one thread that waits for messages. */
-enum workload_wait { WORKLOAD_MAIL_TESTS, WORKLOAD_MAIL_WAITS };
+/* What the program `mail` does: its tests; or one thread that waits for messages; or its first thread ends beside another that runs. */
+enum workload_wait { WORKLOAD_MAIL_TESTS, WORKLOAD_MAIL_WAITS, WORKLOAD_MAIL_LEAVES };
 
 #define WORKLOAD_LINE __attribute__((aligned(64))) /* a cache line to itself */
 

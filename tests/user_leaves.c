@@ -1,0 +1,57 @@
+/* A thread that ends leaves nothing behind that it has put off until its return to ring 3. */
+#include "lib/atomic.h"
+#include "lib/wait.h"
+#include "smp/cpus.h"
+#include "tests/residents.h"
+#include "tests/user_workload.h"
+
+#define LIMIT_MS 10000u /* hang detector */
+
+static bool is_gone(thread_handle_t h)
+{
+    struct wait w = WAIT("a thread to be gone", wait_ms(LIMIT_MS));
+    struct thread *t;
+    while ((t = thread_get(h))) {
+        thread_put(t);
+        if (!wait_spin(&w))
+            return false;
+    }
+    return true;
+}
+
+/* The first thread, on CPU 1, takes its stack away as it ends, while another runs on CPU 0 with the same tables. Nobody comes to CPU 1 after
+ * it. */
+static void leave(struct test *t, struct user_run *r)
+{
+    thread_handle_t h;
+    r->w->op = WORKLOAD_MAIL_LEAVES;
+    u64 ended = counter_now(t, "shootdown_batches");
+    err_t e = process_start(r->process, 1, WORKLOAD_VA, &h);
+    if (!CHECK(t, e == ERR_OK, "start: %s", err_name(e)))
+        return;
+    CHECK(t, is_gone(h), "the first thread does not end");
+    CHECK(t, counter_now(t, "shootdown_batches") > ended, "its stack was not taken away in a batch");
+    u32 work = atomic_load_relaxed(&per_cpu(percpu_head, 1).user_work);
+    CHECK(t, !(work & SHOOTDOWN_USER_WORK), "CPU 1 still has to flush for a thread that is gone");
+    atomic_store_relaxed(&r->w->stop, 1);
+    if (user_wait(t, r))
+        CHECK(t, r->status == 0, "it ended with %lld", (long long)r->status);
+}
+
+static void user_leaves_no_batch(struct test *t)
+{
+    struct user_run r;
+    const struct shootdown_policy *before;
+    if (cpu_online_count() < 2) {
+        test_skip(t, "needs 2 CPUs");
+        return;
+    }
+    if (!policy_use(t, "batched", &before))
+        return;
+    if (user_open(t, &r, "mail"))
+        leave(t, &r);
+    user_close(&r);
+    policy_restore(t, before);
+}
+TEST(user_leaves_no_batch,
+     "batched: what a thread takes away as it ends is flushed, and not left to whoever runs there next");
