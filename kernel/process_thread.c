@@ -50,6 +50,18 @@ static err_t reserve(struct process *p, u32 stack, struct thread_record **out)
     return e;
 }
 
+/* A record may keep its thread's status for as long as it takes to use all generations of a handle. Then the handle is the new thread's.
+ * p->lock held. */
+static void forget_namesake(struct process *p, thread_handle_t h)
+{
+    struct thread_record *r = process_record(p, h);
+    if (!r)
+        return;
+    r->handle = 0; /* who waits for it is told that it is not there */
+    if (!r->joiners)
+        r->state = RECORD_FREE;
+}
+
 static void give_back(struct process *p, struct thread_record *r)
 {
     spin_lock(&p->lock);
@@ -90,6 +102,7 @@ static err_t start(struct process *p, u32 stack_slot, cpu_t cpu, vaddr_t entry, 
 
     /* process_kill either finds the handle, or has set `killed` before we look. */
     spin_lock(&p->lock);
+    forget_namesake(p, h);
     r->handle = h;
     bool killed = p->killed;
     spin_unlock(&p->lock);

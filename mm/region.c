@@ -26,8 +26,8 @@ static err_t need_table(struct space *s)
     return ERR_OK;
 }
 
-/* The lowest free place from USER_MAP_BASE on; 0: none. A range that is being unmapped still has its region, so it is not free; one that was
- * unmapped by a policy that defers is, while other CPUs may still have its entries. */
+/* The lowest free place from USER_MAP_BASE on; 0: none. A range that is being unmapped still has its regions, which cover what was free
+ * between them, so it is not free; one that was unmapped by a policy that defers is, while other CPUs may still have its entries. */
 static vaddr_t find_place(const struct region_table *t, u64 bytes, u64 align)
 {
     vaddr_t va = ALIGN_UP(USER_MAP_BASE, align);

@@ -50,12 +50,12 @@ static err_t clone_leaf(struct clone *c, vaddr_t va, u64 *entry, u64 leaf, const
     return e;
 }
 
-/* The pages of the copy's region r from *va on, until its end or that of the batch. */
-static err_t clone_pages(struct clone *c, const struct region *r, vaddr_t *va)
+/* The pages up to `end` of the copy's region r from *va on, until the end of the batch. */
+static err_t clone_pages(struct clone *c, const struct region *r, vaddr_t end, vaddr_t *va)
 {
     u32 level;
     u64 leaf, *entry;
-    while (c->left && (entry = pt_next_leaf(&c->from->pt, va, r->end, &level, &leaf))) {
+    while (c->left && (entry = pt_next_leaf(&c->from->pt, va, end, &level, &leaf))) {
         err_t e;
         c->left--;
         if (level) {
@@ -97,7 +97,8 @@ static err_t clone_region(struct clone *c, struct region *r, vaddr_t *va)
         const struct region *copy = copy_of(c->to, r, *va);
         if (!copy)
             return ERR_FULL;
-        e = clone_pages(c, copy, va);
+        /* The copy's may be longer: what is behind r now came between two batches, and has to become copy-on-write itself first. */
+        e = clone_pages(c, copy, MIN(copy->end, r->end), va);
     }
     return e;
 }

@@ -62,9 +62,9 @@ static vaddr_t next_run(struct space *s, vaddr_t *va, vaddr_t end, bool *cow)
     return run_end;
 }
 
-/* Marks what is to go, so that nobody else touches it. False: there is no region in the range; or *e is an error, and nothing
- * was done. */
-static bool begin_unmap(struct space *s, vaddr_t start, vaddr_t end, err_t *e)
+/* Marks what is to go, and whatever is free in between, so that nobody else touches it: [*from, *to) is ours. False: there is no region in the
+ * range; or *e is an error, and nothing was done. */
+static bool begin_unmap(struct space *s, vaddr_t start, vaddr_t end, vaddr_t *from, vaddr_t *to, err_t *e)
 {
     struct tlb_ticket t;
     region_open_adding(&t, s, start, end);
@@ -77,8 +77,15 @@ static bool begin_unmap(struct space *s, vaddr_t start, vaddr_t end, err_t *e)
         *e = pt_split_edges(&s->pt, start, end - 1);
     if (any && *e == ERR_OK) {
         region_cut(table, start, end);
-        for (i = region_index(table, start); i < table->count && table->r[i].start < end; i++)
-            table->r[i].kind = REGION_GOING;
+        i = region_index(table, start);
+        *from = table->r[i].start;
+        for (; i < table->count && table->r[i].start < end; i++) {
+            struct region *r = &table->r[i];
+            r->kind = REGION_GOING;
+            if (i + 1 < table->count && r[1].start < end)
+                r->end = r[1].start; /* or a new region there would lose its pages, or go with these */
+            *to = r->end;
+        }
     }
     ticket_close(&t, TLB_NONE, NULL);
     return any && *e == ERR_OK;
@@ -106,9 +113,10 @@ static void unmap_range(struct space *s, vaddr_t start, vaddr_t end)
 
 err_t region_unmap(struct space *s, vaddr_t start, vaddr_t end)
 {
+    vaddr_t from = start, to = end;
     err_t e = region_check_range(start, end);
-    if (e == ERR_OK && begin_unmap(s, start, end, &e))
-        unmap_range(s, start, end);
+    if (e == ERR_OK && begin_unmap(s, start, end, &from, &to, &e))
+        unmap_range(s, from, to);
     return e;
 }
 

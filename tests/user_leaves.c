@@ -1,4 +1,6 @@
-/* A thread that ends leaves nothing behind that it has put off until its return to ring 3. */
+/* What a thread leaves behind as it ends: nothing that it has put off until its return to ring 3; and its status under its handle, which
+ * another thread may have one day. */
+#include "kernel/thread.h"
 #include "lib/atomic.h"
 #include "lib/wait.h"
 #include "smp/cpus.h"
@@ -7,15 +9,13 @@
 
 #define LIMIT_MS 10000u /* hang detector */
 
+/* Its descriptor has been given back. */
 static bool is_gone(thread_handle_t h)
 {
     struct wait w = WAIT("a thread to be gone", wait_ms(LIMIT_MS));
-    struct thread *t;
-    while ((t = thread_get(h))) {
-        thread_put(t);
+    while (atomic_load_relaxed(&thread_at(h & 0xffff)->handle) == h)
         if (!wait_spin(&w))
             return false;
-    }
     return true;
 }
 
@@ -55,3 +55,36 @@ static void user_leaves_no_batch(struct test *t)
 }
 TEST(user_leaves_no_batch,
      "batched: what a thread takes away as it ends is flushed, and not left to whoever runs there next");
+
+/* Two threads one after the other with one descriptor, and as if 65,535 others had had it in between: the second gets the handle of the first,
+ * whose status nobody has asked for. */
+static void leave_twice(struct test *t, struct user_run *r)
+{
+    thread_handle_t h[2];
+    r->w->op = WORKLOAD_MAIL_LEAVES;
+    for (u32 i = 0; i < 2; i++) {
+        err_t e = process_start(r->process, 1, WORKLOAD_VA, &h[i]);
+        if (!CHECK(t, e == ERR_OK, "start: %s", err_name(e)) || !CHECK(t, is_gone(h[i]), "it does not end"))
+            return;
+        if (i == 0)
+            atomic_store_relaxed(&thread_at(h[0] & 0xffff)->handle, h[0]);
+    }
+    CHECK(t, h[0] == h[1], "the second thread has another handle: %x, not %x", h[1], h[0]);
+    atomic_store_relaxed(&r->w->stop, 1);
+    if (user_wait(t, r))
+        CHECK(t, r->status == 0, "it ended with %lld", (long long)r->status);
+}
+
+static void user_handle_comes_again(struct test *t)
+{
+    struct user_run r;
+    if (cpu_online_count() < 2) {
+        test_skip(t, "needs 2 CPUs");
+        return;
+    }
+    if (user_open(t, &r, "mail"))
+        leave_twice(t, &r);
+    user_close(&r);
+}
+TEST(user_handle_comes_again,
+     "a thread with the handle of one that ended long ago, unjoined, takes its place");
