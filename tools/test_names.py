@@ -30,3 +30,9 @@ def existing():
             if ".control = true" in rest:
                 controls.add(name)
     return {"kernel": kernel, "sim": sim, "host": files("tests/host", "_test.c"), "boot": files("tests/faults", ".json")}, controls
+
+
+def configurations():
+    """Those of the simulated machine."""
+    table = re.search(r"^static const struct sim_config configs\[\] = \{\n(.*?)^\};", read("tests/sim/main.c"), re.M | re.S)
+    return re.findall(r'^ *\{"(\w+)",', table.group(1), re.M)

@@ -14,6 +14,7 @@ static const struct sim_config configs[] = {
     {"pcid_local", true, false, false, false, false, 0}, /* PCIDs, but no global pages */
     {"nmi", false, false, true, false, true, 0},
     {"nmi_invpcid", true, true, true, false, true, 0},
+    {"nmi_local", true, true, false, false, true, 0}, /* the TLB of delivery=nmi with pti=on */
     {"split", false, false, true, false, false, OPT_LINE},
     {"split_serial", true, true, true, false, false, OPT_LINE | OPT_CONCURRENT},
     {"cow", true, true, true, false, false, OPT_COW},
