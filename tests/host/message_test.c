@@ -5,11 +5,6 @@
  */
 #include "tests/host/host.h"
 
-#include <stdarg.h>
-
-#include "lib/log.h"
-#include "lib/wait.h"
-#include "smp/watchdog.h"
 #include "tests/host/message_machine.h"
 
 #define CPUS 6u
@@ -436,64 +431,4 @@ HOST_TEST(nmi_class_has_words_of_its_own)
         HOST_CHECK(msg_drain_nmi(), "CPU %u", c);
     }
     on_cpu(0);
-}
-
-static cpu_t stuck;
-static u32 stuck_calls;
-static void stuck_hook(cpu_t cpu)
-{
-    stuck = cpu;
-    stuck_calls++;
-}
-static char log_text[2048];
-void log_line(enum log_level l, const char *fmt, ...)
-{
-    (void)l;
-    size_t n = strlen(log_text);
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(log_text + n, sizeof(log_text) - n, fmt, ap);
-    va_end(ap);
-}
-
-/* A lost ring: the latch is cleared behind the sender's back, so only the watchdog's second ring can help. */
-static void second_ring_is_served(void)
-{
-    if (!interrupt(1))
-        event_countdown = 50;
-}
-
-HOST_TEST(watchdog_names_rings_again_and_gives_up)
-{
-    fresh();
-    tsc_hz = 1000000000; /* a millisecond is a million ticks: short on any host */
-    msg_watchdog = (struct msg_watchdog){.report_ms = 2, .retry_ms = 4, .give_up_ms = 8};
-    msg_stuck_hook = stuck_hook;
-    struct msg m = numbered(MSG_SYNC, 1);
-    u64 reports = count("msg_watchdog_reports"), again = count("msg_rings_again");
-    log_text[0] = 0;
-    HOST_CHECK(msg_call(1, &m) == ERR_TIMEOUT, "gives up");
-    HOST_CHECK(count("msg_watchdog_reports") == reports + 1 && count("msg_rings_again") == again + 1,
-               "one report, one ring");
-    HOST_CHECK(stuck_calls == 1 && stuck == 1, "the hook was told CPU 1");
-    HOST_CHECK(strstr(log_text, "CPU 1 (APIC id 5)") && strstr(log_text, "note_kind") &&
-                   strstr(log_text, "has not looked"),
-               "log: %s", log_text);
-    HOST_CHECK(strstr(log_text, "ringing CPU 1 again") && strstr(log_text, "giving up"), "log: %s", log_text);
-    HOST_CHECK(msg_post(1, &m) == ERR_FULL, "the line stays taken");
-    HOST_CHECK(msg_wait(1) == ERR_TIMEOUT && stuck_calls == 1, "the hook is called once for each stuck CPU");
-    irr[1] = 1;
-    HOST_CHECK(interrupt(1) && msg_wait(1) == ERR_OK && ran_count == 1, "it answers in the end");
-
-    log_text[0] = 0;
-    HOST_CHECK(msg_post(1, &m) == ERR_OK, "free");
-    irr[1] = 0; /* lost */
-    event = second_ring_is_served;
-    event_countdown = 50;
-    msg_watchdog.give_up_ms = 2000;
-    HOST_CHECK(msg_wait(1) == ERR_OK && ran_count == 2, "the second ring repairs it");
-    event_countdown = 0;
-    HOST_CHECK(strstr(log_text, "and a second ring"), "and the log says so: %s", log_text);
-    HOST_CHECK(stuck_calls == 2, "a CPU that has answered in between is reported again");
-    msg_stuck_hook = NULL;
 }
