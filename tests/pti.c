@@ -1,5 +1,7 @@
 /* Page-table isolation: what ring 3's roots map, that they follow the space, and that no flush of them is lost. With pti=off
- * all of it is skipped; every other self test runs under pti=on as well (tests/faults/pti-*.json). */
+ * all of it is skipped. Under pti=on every other self test runs too where there are no PCIDs (tests/faults/pti-on.json); with
+ * PCIDs, those that concern spaces, flushes and entries (pti-pcid.json). No emulator tags entries by PCID, so that none would show
+ * a flush of the wrong one: which flush reaches which PCID is for tests/host/isolation_test.c. */
 #include "kernel/gdt.h"
 #include "kernel/trap.h"
 #include "lib/context.h"
