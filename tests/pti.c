@@ -1,7 +1,7 @@
 /* Page-table isolation: what ring 3's roots map, that they follow the space, and that no flush of them is lost. With pti=off
  * all of it is skipped. Under pti=on every other self test runs too where there are no PCIDs (tests/faults/pti-on.json); with
- * PCIDs, those that concern spaces, flushes and entries (pti-pcid.json). No emulator tags entries by PCID, so that none would show
- * a flush of the wrong one: which flush reaches which PCID is for tests/host/isolation_test.c. */
+ * PCIDs, those that concern spaces, flushes and the ways in and out (pti-pcid.json, pti-invpcid-off.json). No emulator tags entries
+ * by PCID, so none would show a flush of the wrong one: which flush reaches which PCID is for tests/host/isolation_test.c. */
 #include "kernel/gdt.h"
 #include "kernel/trap.h"
 #include "lib/context.h"
@@ -12,6 +12,7 @@
 #include "mm/layout.h"
 #include "mm/pcid.h"
 #include "mm/pte.h"
+#include "mm/respond.h"
 #include "smp/cpus.h"
 #include "tests/ring3.h"
 #include "tests/window.h"
@@ -179,6 +180,28 @@ static void pti_flush_is_not_lost(struct test *t)
     space_destroy(a);
 }
 TEST(pti_flush_is_not_lost, "a flush of ring 3's PCID that was put off survives a switch away and back");
+
+/* What a CPU does that finds its flush-everything word raised. With INVPCID all PCIDs are forgotten at once, and nothing is put off. */
+static void pti_flush_of_all_is_ring3s_too(struct test *t)
+{
+    struct space *s;
+    if (skip_without_pti(t))
+        return;
+    if (!features.pcid || features.invpcid) {
+        test_skip(t, "needs PCIDs, and no INVPCID");
+        return;
+    }
+    REQUIRE(t, space_create(&s) == ERR_OK, "no space");
+    preempt_disable();
+    space_load(s);
+    isolation_user_cr3() |= CR3_KEEP; /* as the return to ring 3 does */
+    tlb_flush_all_here();
+    CHECK(t, !user_keeps(), "everything was flushed, and ring 3's entries are kept");
+    space_load(NULL);
+    preempt_enable();
+    space_destroy(s);
+}
+TEST(pti_flush_of_all_is_ring3s_too, "a flush of everything without INVPCID is of ring 3's PCID too");
 
 static struct isolation_range noted(void)
 {
