@@ -1,8 +1,10 @@
 #include "kernel/uaccess.h"
 
 #include "kernel/abi/syscall.h"
+#include "lib/assert.h"
 #include "lib/context.h"
 #include "mm/layout.h"
+#include "mm/shootdown.h"
 #include "mm/space.h"
 
 _Static_assert(SYS_USER_END == USER_END - PAGE_SIZE, "ring 3 may use the user half but for its last page");
@@ -20,6 +22,9 @@ static err_t copy(void *to, const void *from, vaddr_t user, size_t bytes)
     if (!user_range_ok(user, bytes))
         return ERR_FAULT;
     bool was_closed = shootdown_user_open();
+    /* Open, so that handlers which come from here on flush at once, and leave both as they are. */
+    DEBUG_ASSERT(!shootdown_user_is_closed() && this_cpu(tlb_pending) == 0,
+                 "no flush is put off past an access to user memory");
     u64 vector = uaccess_copy(to, from, bytes);
     if (was_closed)
         shootdown_user_close();

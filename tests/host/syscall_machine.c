@@ -42,6 +42,7 @@ static void switch_to(struct thread *t)
 {
     host_cpu_index = t->cpu;
     this_cpu(thread_current) = t;
+    this_cpu(shootdown_user_closed) = false; /* as space_load does */
     machine_cpu[t->cpu].loaded = t->space;
 }
 
@@ -271,7 +272,9 @@ struct space *space_running(void)
 }
 bool shootdown_user_open(void)
 {
-    return false;
+    bool was_closed = this_cpu(shootdown_user_closed);
+    this_cpu(shootdown_user_closed) = false;
+    return was_closed;
 }
 
 bool machine_user_byte(struct thread *t, vaddr_t va, bool write)
@@ -294,6 +297,7 @@ static u64 machine_copy(void *to, const void *from, vaddr_t user, size_t bytes)
     HOST_CHECK(user < SYS_USER_END && bytes <= SYS_USER_END - user, "the kernel goes to %lx for ring 3",
                user);
     HOST_CHECK(irq_enabled() && !s->at_work, "memory of ring 3 is touched where that may wait");
+    HOST_CHECK(!shootdown_user_is_closed(), "memory of ring 3 is touched where flushes are put off");
     while (bytes) {
         u64 pa, n = MIN(bytes, PAGE_SIZE - (user & (PAGE_SIZE - 1)));
         bool nomem;
