@@ -124,6 +124,21 @@ def judge_cell(boot, ran, report):
         report.add("PASS", boot.title(), summary)
 
 
+def judge_never_passed(outputs, known, report):
+    """A test may skip where a machine lacks what it needs, but not everywhere: then nobody runs it. outputs: of all boots, of both kinds; known:
+    the names that the sources have."""
+    passed, why = set(), {}
+    for r in (r for output in outputs for r in records(output) if r["type"] == "test"):
+        why[r["name"]] = f"passes in no boot; the last said {r['result']}: {r.get('why', '')}"
+        if r["result"] == "PASS":
+            passed.add(r["name"])
+    names = set(known) | set(why)
+    for name in sorted(names - passed):
+        report.add("FAIL", f"self test {name}", why.get(name, "is in no boot"))
+    if names == passed:
+        report.add("PASS", "self tests that pass in some boot", f"all {len(names)}")
+
+
 def cell_wrong(boot, ran, all_records):
     """What is wrong with the cell beside failed tests."""
     of = {kind: [r for r in all_records if r["type"] == kind] for kind in ("machine", "tests", "end", "torn", "test")}
