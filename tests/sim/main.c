@@ -132,8 +132,9 @@ static bool wanted(const struct sim_scenario *s, const struct shootdown_policy *
 {
     char name[128];
     if ((p->control && !s->control) || (s->one_policy && strcmp(p->name, "early_ack")) ||
-        (s->needs_pcid && !c->pcid) || (c->nmi && (!p->post_nmi || s->one_policy)) ||
-        (c->opt && !p->post_split) || (c->opt == OPT_COW && !s->copies))
+        (s->policy && strcmp(p->name, s->policy)) || (s->needs_pcid && !c->pcid) ||
+        (c->nmi && (!p->post_nmi || s->one_policy)) || (c->opt && !p->post_split) ||
+        (c->opt == OPT_COW && !s->copies))
         return false;
     if ((options->scenario && strcmp(options->scenario, s->name)) ||
         (options->policy && strcmp(options->policy, p->name)) ||

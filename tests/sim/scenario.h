@@ -29,13 +29,14 @@ struct sim_scenario {
     void (*nmi)(void); /* the NMI handler's own work, after the messages; with nmi_budget */
     u32 nmi_budget;    /* NMIs from outside that may come to nmi_target at any step */
     cpu_t nmi_target;
-    u32 late_cpus;   /* a mask: these are not online when the bodies begin */
-    bool control;    /* unsafe_nowait must fail here */
-    bool needs_pcid; /* run only in configurations with PCIDs */
-    bool one_policy; /* the policy does not matter */
-    u32 bound;       /* deviations tried exhaustively, if more than usual */
-    bool slow;       /* its runs are long: one deviation less */
-    bool copies;     /* something is copied on write: run with opt=cow too */
+    u32 late_cpus;      /* a mask: these are not online when the bodies begin */
+    bool control;       /* unsafe_nowait must fail here */
+    bool needs_pcid;    /* run only in configurations with PCIDs */
+    bool one_policy;    /* the policy does not matter */
+    const char *policy; /* run under this one only */
+    u32 bound;          /* deviations tried exhaustively, if more than usual */
+    bool slow;          /* its runs are long: one deviation less */
+    bool copies;        /* something is copied on write: run with opt=cow too */
 };
 TABLE_DECLARE(sim_scenario, struct sim_scenario);
 #define SCENARIO(ident, what_, ...)                                                                          \
