@@ -31,7 +31,7 @@ SIM = """
 
 "Searched": how many schedules of that scenario, policy and TLB had been run when the first failed, fewest deviations first. "At random": the same
 for schedules with up to 12 deviations drawn at random, the median of 3 seeds; `-`: none within {random}. Over all bugs the median is {searched} searched
-and {median} at random.
+and {median} at random.{kinds}
 
 | bug | room | what it does | noticed by | searched | at random |
 |---|---|---|---|---|---|
@@ -161,6 +161,14 @@ def commits_of(kept):
     return most + (f" but for results of other commits ({'; '.join(others)})" if others else "")
 
 
+def kinds_of(results):
+    """Of simulated failures; results of earlier trees have none."""
+    kinds = collections.Counter(r.get("kind") for r in results)
+    if None in kinds:
+        return ""
+    return " Without its bug each cell passes as many schedules. What failed with it: " + ", ".join(f"{kind}: {n}" for kind, n in kinds.most_common()) + "."
+
+
 def write(mutants, report):
     """Only bugs that still exist; one without a result in one of its ways counts as alive there, and fails."""
     kept = read(mutants)
@@ -178,7 +186,7 @@ def write(mutants, report):
     if sim:
         randoms = [r["random"] for r in sim.values() if r["random"] is not None]
         page += SIM.format(random=RANDOM, searched=statistics.median_high(r["schedules"] for r in sim.values()),
-                           median=statistics.median_high(randoms) if randoms else "-")
+                           median=statistics.median_high(randoms) if randoms else "-", kinds=kinds_of(sim.values()))
         for n, r in sim.items():
             at_random = "-" if r["random"] is None or r["random"] > RANDOM else r["random"]
             page += row(f"`{n}`", room(mutants[n]), what(mutants[n]), f"`{r['by']}`", r["schedules"], at_random)

@@ -28,7 +28,8 @@ static const struct sim_config configs[] = {
 static struct options {
     const char *scenario, *policy, *config, *replay, *word[WORDS_MAX];
     u32 bound, words;
-    u64 limit, random, seed;
+    u64 limit; /* of schedules: of each cell, of a whole hunt */
+    u64 random, seed;
     u64 seeds;                  /* of a hunt: how many to try at random, too */
     u64 schedules, many_random; /* so far; at random on more than two CPUs */
     u64 part, parts;            /* only every parts'th cell, from `part` on */
@@ -177,12 +178,14 @@ static bool hunt_cell(const struct sim_scenario *s, const struct shootdown_polic
                       const struct sim_config *c, u32 bound, u64 *total)
 {
     struct result r = {0};
+    u64 left = options->limit - *total;
     if (!explore_setup(s, p->name, c)) {
         r = (struct result){.failures = 1, .schedules = 1, .failed = explorer->run};
     } else {
-        explore_exactly(bound, options->limit, &r);
-        if (!r.failures && options->random && !is_hunted(s, p, c, bound + 1))
-            explore_random(options->seed, options->random, DEVIATIONS_RANDOM, &r);
+        explore_exactly(bound, left, &r);
+        if (!r.failures && r.schedules < left && options->random && !is_hunted(s, p, c, bound + 1))
+            explore_random(options->seed, MIN(options->random, left - r.schedules - 1), DEVIATIONS_RANDOM,
+                           &r);
     }
     *total += r.schedules;
     if (!r.failures)
@@ -203,7 +206,8 @@ static int hunt(void)
         TABLE_FOREACH (sim_scenario, struct sim_scenario, s)
             TABLE_FOREACH (policy, struct shootdown_policy, p)
                 for (u32 c = 0; c < ARRAY_SIZE(configs); c++)
-                    if (is_hunted(s, p, &configs[c], bound) && hunt_cell(s, p, &configs[c], bound, &total))
+                    if (total < options->limit && is_hunted(s, p, &configs[c], bound) &&
+                        hunt_cell(s, p, &configs[c], bound, &total))
                         return 0;
     printf("survived %llu schedules\n", (unsigned long long)total);
     return 0;
