@@ -157,24 +157,18 @@ static void log_features(void)
                  "invariant): do not trust times and measurements");
 }
 
-/* Errata ADL063, RPL042. One of the two that it takes is switched off: PCIDs, because without global pages every flush of a
- * kernel range would cost all other spaces their entries; the other one for who insists. */
+/* Errata ADL063, RPL042. */
 static void mind_invlpg_erratum(void)
 {
     u32 fixed_in, microcode = invlpg_erratum_microcode();
     if (!invlpg_erratum_applies(&features, microcode, &fixed_in))
         return;
-    log_warn(
-        "cpu: INVLPG may leave global pages cached while PCIDs are on (errata ADL063, RPL042; microcode %x, "
-        "mended in %x): %s",
-        microcode, fixed_in,
-        pcid_insisted ? "no global pages, as pcid=on was given"
-                      : "no PCIDs; pcid=on gives global pages up instead");
-    features.invlpg_erratum = true;
-    if (pcid_insisted)
-        features.pge = false;
-    else
-        features.pcid = features.invpcid = false;
+    bool both = features.pge && features.pcid;
+    const char *without = invlpg_erratum_avoid(&features, pcid_insisted);
+    log_line(both ? LOG_WARN : LOG_INFO,
+             "cpu: INVLPG may leave global pages cached while PCIDs are on (errata ADL063, RPL042; microcode "
+             "%x, mended in %x): %s",
+             microcode, fixed_in, without);
 }
 
 void features_init(void)

@@ -1,6 +1,6 @@
 /* Which CPUs have the erratum. Published in Intel's specification updates 682436 (ADL063) and 740518 (RPL042): while
  * CR4.PCIDE is set, INVLPG of a global page may leave its entry. Microcode of March 2024 mends it. Without PCIDs, or without
- * global pages, there is nothing to leave; kernel/features.c switches one of them off. */
+ * global pages, there is nothing to leave, so one of them is switched off where both would be on. */
 #include "kernel/invlpg_erratum.h"
 
 #include "lib/string.h"
@@ -33,6 +33,21 @@ bool invlpg_erratum_applies(const struct cpu_features *cpu, u32 microcode, u32 *
         return cpu->hypervisor || microcode < affected[i].fixed_in;
     }
     return false;
+}
+
+const char *invlpg_erratum_avoid(struct cpu_features *f, bool insists_on_pcid)
+{
+    f->invlpg_erratum = true;
+    if (!f->pge)
+        return "there are no global pages anyway";
+    if (!f->pcid)
+        return "there are no PCIDs anyway";
+    if (insists_on_pcid) {
+        f->pge = false;
+        return "no global pages, as pcid=on was given";
+    }
+    f->pcid = f->invpcid = false;
+    return "no PCIDs; pcid=on gives global pages up instead";
 }
 
 #ifndef VOLLEY_HOST

@@ -9,7 +9,7 @@ struct cpu_features {
         hypervisor;
     bool xsave, fsgsbase, rdtscp, la57;
     bool pti;            /* asked for: kernel/pti.c */
-    bool invlpg_erratum; /* worked around: kernel/invlpg_erratum.h */
+    bool invlpg_erratum; /* the boot CPU has it: not both pge and pcid. kernel/invlpg_erratum.h */
     u8 phys_bits, virt_bits;
     char vendor[13], brand[49], hypervisor_id[13];
     u32 family, model, stepping;

@@ -1,4 +1,4 @@
-/* Which CPUs have the erratum of INVLPG: models, microcode, hypervisors.
+/* Which CPUs have the erratum of INVLPG: models, microcode, hypervisors. And what they then go without.
  *
  *     sources: kernel/invlpg_erratum.c lib/string.c
  *     sanitize: address,undefined
@@ -48,4 +48,22 @@ HOST_TEST(others_have_it_not)
     for (u32 i = 0; i < ARRAY_SIZE(others); i++)
         HOST_CHECK(!invlpg_erratum_applies(&others[i], 0, &fixed_in), "%s family %u model %x",
                    others[i].vendor, others[i].family, others[i].model);
+}
+
+/* Of all that can be on when the erratum is found: one of the two goes where both are, and nothing else ever does. */
+HOST_TEST(only_both_together_cost_one)
+{
+    for (u32 i = 0; i < 16; i++) {
+        bool pge = i & 1, pcid = i & 2, invpcid = pcid && i & 4, insists = i & 8, both = pge && pcid;
+        struct cpu_features f = cpu("GenuineIntel", 6, 0x97);
+        f.pge = pge, f.pcid = pcid, f.invpcid = invpcid;
+        const char *said = invlpg_erratum_avoid(&f, insists);
+        HOST_CHECK(f.invlpg_erratum && !(f.pge && f.pcid), "case %u: both are on", i);
+        HOST_CHECK(f.pge == (pge && !(both && insists)), "case %u: global pages %d, \"%s\"", i, f.pge, said);
+        HOST_CHECK(f.pcid == (pcid && !(both && !insists)), "case %u: PCIDs %d, \"%s\"", i, f.pcid, said);
+        HOST_CHECK(f.invpcid == (invpcid && f.pcid), "case %u: INVPCID %d", i, f.invpcid);
+        HOST_CHECK(!strstr(said, "anyway") == both, "case %u: \"%s\"", i, said);
+        HOST_CHECK(!both || strstr(said, insists ? "no global pages" : "no PCIDs") == said, "case %u: \"%s\"",
+                   i, said);
+    }
 }
