@@ -2,6 +2,7 @@
  * (tests/host/cpu_leaves_test.c). Manuals: SDM volume 2, CPUID; AMD manual volume 3, appendix E. */
 #pragma once
 
+#include "lib/features.h"
 #include "lib/types.h"
 #include "lib/x86/cpu.h"
 
@@ -44,6 +45,10 @@ struct cpu_tlb {
 /* From leaf 18h, leaf 2, or AMD's 80000005h, 80000006h and 80000019h. *source: which, a word. Returns how many; 0: the processor
  * does not say. */
 u32 cpu_tlbs_read(cpuid_fn read, struct cpu_tlb out[CPU_TLBS_MAX], const char **source);
+
+/* Does a store take the place of all that is cached of its page for data? Only where CPUID says so: it names a TLB that loads and stores
+ * have in common, and none of theirs alone. Under a hypervisor it is what a program made up, and never believed. where: emulator. */
+bool cpu_stores_replace(cpuid_fn read, enum emulator where);
 
 /* By how many bits an APIC id is shifted to name the core, the die and the package; 32 is possible. */
 struct cpu_topology {

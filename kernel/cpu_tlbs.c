@@ -164,3 +164,20 @@ u32 cpu_tlbs_read(cpuid_fn read, struct cpu_tlb out[CPU_TLBS_MAX], const char **
         *source = "none";
     return n;
 }
+
+bool cpu_stores_replace(cpuid_fn read, enum emulator where)
+{
+    struct cpu_tlb t[CPU_TLBS_MAX];
+    const char *source;
+    bool common = false;
+    if (where == EMULATOR_BOCHS)
+        return true; /* it has one, whatever its CPUID says of the processor that it plays */
+    if (where != EMULATOR_NONE)
+        return false;
+    for (u32 i = cpu_tlbs_read(read, t, &source); i--;) {
+        if (t[i].kind == TLB_LOADS || t[i].kind == TLB_STORES)
+            return false;
+        common |= t[i].level == 1 && t[i].kind != TLB_CODE && t[i].pages & TLB_4K;
+    }
+    return common;
+}

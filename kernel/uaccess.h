@@ -19,7 +19,8 @@ u64 uaccess_copy(void *to, const void *from, size_t bytes);
 u64 uaccess_peek(void *to, const void *from, size_t bytes);
 u64 uaccess_rewrite(void *to);
 /* Does a store that is allowed take the place of everything that this CPU's TLBs have of its page? So with one TLB for loads and stores. Where
- * CPUID names one for loads only, the manual promises nothing of the kind; and QEMU's TCG has one for ring 3 and one for ring 0. Any context. */
+ * CPUID names none of that kind, or one for loads only, the manual promises nothing; a hypervisor's CPUID is not believed; and QEMU's TCG has
+ * one for ring 3 and one for ring 0. Of the running CPU: IRQ-OFF, or with preemption off. */
 bool uaccess_stores_replace(void);
 extern const char uaccess_copy_end[], uaccess_peek_end[];
 

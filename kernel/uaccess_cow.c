@@ -2,29 +2,21 @@
 #include "kernel/cpu_caches.h"
 #include "kernel/uaccess.h"
 #include "lib/features.h"
+#include "lib/percpu.h"
 #include "lib/x86/cpu.h"
 #include "mm/cow.h"
 
-static bool find_out(void)
-{
-    struct cpu_tlb t[CPU_TLBS_MAX];
-    const char *source;
-    if (emulator == EMULATOR_BOCHS)
-        return true; /* whatever its CPUID says of a processor's */
-    if (emulator != EMULATOR_NONE && emulator != EMULATOR_KVM)
-        return false;
-    for (u32 i = cpu_tlbs_read(cpuid, t, &source); i--;)
-        if (t[i].kind == TLB_LOADS || t[i].kind == TLB_STORES)
-            return false;
-    return true;
-}
+/* Each CPU by its own CPUID: in a processor with two kinds of cores their TLBs differ. */
+static PERCPU(bool, asked);
+static PERCPU(bool, replace);
 
 bool uaccess_stores_replace(void)
 {
-    static enum { UNKNOWN, NO, YES } known; /* the same on whichever CPU asks first */
-    if (known == UNKNOWN)
-        known = find_out() ? YES : NO;
-    return known == YES;
+    if (unlikely(!this_cpu(asked))) {
+        this_cpu(replace) = cpu_stores_replace(cpuid, emulator);
+        this_cpu(asked) = true;
+    }
+    return this_cpu(replace);
 }
 
 /* With its interrupts off this CPU promises nothing between mm's look and this access. Under page-table isolation the fault of ring 3 has

@@ -60,7 +60,10 @@ static void copy_once(struct test *t, u32 exec, u64 written, u64 flushed)
 
 static void region_cow_by_write(struct test *t)
 {
-    bool before = cow_by_write, usable = uaccess_stores_replace() && !features.pti;
+    bool before = cow_by_write;
+    preempt_disable();
+    bool usable = uaccess_stores_replace() && !features.pti;
+    preempt_enable();
     cow_by_write = false;
     copy_once(t, 0, 0, 0);
     cow_by_write = true;

@@ -248,6 +248,48 @@ HOST_TEST(caches_of_older_leaves)
                c[0].ways);
 }
 
+static bool replaces(const struct leaf *of, u32 n, enum emulator where)
+{
+    cpu = of;
+    leaves = n;
+    return cpu_stores_replace(read_recorded, where);
+}
+#define REPLACES(of) replaces(of, ARRAY_SIZE(of), EMULATOR_NONE)
+
+/* opt=cow: nothing known of the TLBs is not one TLB. */
+HOST_TEST(a_store_replaces_only_where_the_processor_says_so)
+{
+    static const struct leaf loads[] = {
+        /* leaf 18h with the two of the first level alone, and with one for code */
+        {0, ANY, {0x18, 0, 0, 0}},
+        {0x18, 0, {1, 0, 0, 0}},
+        {0x18, 1, {0, 0x00060001, 0x10, 0x4024}},
+    };
+    static const struct leaf code[] = {
+        {0, ANY, {0x18, 0, 0, 0}},
+        {0x18, 0, {1, 0, 0, 0}},
+        {0x18, 1, {0, 0x00080001, 0x20, 0x4022}},
+    };
+    static const struct leaf large[] = {/* of data, but not of 4 KiB */
+                                        {0, ANY, {0x18, 0, 0, 0}},
+                                        {0x18, 0, {1, 0, 0, 0}},
+                                        {0x18, 1, {0, 0x00040006, 0x08, 0x4021}}};
+    static const struct leaf second[] = {/* of the second level alone */
+                                         {0, ANY, {0x18, 0, 0, 0}},
+                                         {0x18, 0, {1, 0, 0, 0}},
+                                         {0x18, 1, {0, 0x00080007, 0x80, 0x4043}}};
+    HOST_CHECK(REPLACES(skylake) && REPLACES(zen2) && REPLACES(core2), "one data TLB");
+    HOST_CHECK(!REPLACES(alder_lake), "a TLB each for loads and for stores");
+    HOST_CHECK(!replaces(NULL, 0, EMULATOR_NONE), "no leaf at all");
+    HOST_CHECK(!REPLACES(cascade_lake_ap), "no leaf of TLBs");
+    HOST_CHECK(!REPLACES(loads) && !REPLACES(code) && !REPLACES(large) && !REPLACES(second),
+               "none of that kind");
+    for (enum emulator e = EMULATOR_NONE; e <= EMULATOR_OTHER; e++)
+        HOST_CHECK(replaces(skylake, ARRAY_SIZE(skylake), e) == (e == EMULATOR_NONE || e == EMULATOR_BOCHS),
+                   "the same leaves in emulator %u", e);
+    HOST_CHECK(replaces(NULL, 0, EMULATOR_BOCHS), "Bochs is known to have one");
+}
+
 /* A processor, or a hypervisor, whose every leaf is nonsense. */
 static u64 random_state;
 static struct cpuid_regs read_random(u32 leaf, u32 sub)
