@@ -1,4 +1,5 @@
-/* The registers behind SYSCALL and SYSRET (SDM volume 3A, section 5.8.8). EFER.SCE: kernel/control.c. */
+/* The registers behind SYSCALL and SYSRET (SDM volume 3A, section 5.8.8), and behind SYSENTER, which is not used (5.8.7). EFER.SCE:
+ * kernel/control.c. */
 #include "kernel/gdt.h"
 #include "kernel/trap.h"
 #include "lib/x86/cpu.h"
@@ -7,6 +8,10 @@
 #define MSR_LSTAR          0xc0000082u
 #define MSR_FMASK          0xc0000084u
 #define MSR_KERNEL_GS_BASE 0xc0000102u
+#define MSR_SYSENTER_CS    0x174u
+#define MSR_SYSENTER_ESP   0x175u
+#define MSR_SYSENTER_EIP   0x176u
+#define CPUID_SEP          (1u << 11) /* leaf 1, EDX: these three exist */
 
 /* What SYSCALL clears in RFLAGS: interrupts come when the dispatcher wants them; string instructions go upwards; ring 3
  * can neither open SMAP (AC), nor single-step the kernel (TF), nor make its IRET a task switch, which is #GP (NT). IOPL is
@@ -19,6 +24,17 @@
 
 extern const char syscall_entry[];
 
+/* A loader, or a kernel before us, may have used SYSENTER, and ring 3 would enter ring 0 at its address. With a selector of 0
+ * SYSENTER is #GP. */
+static void close_sysenter(void)
+{
+    if (!(cpuid(1, 0).edx & CPUID_SEP))
+        return;
+    wrmsr(MSR_SYSENTER_CS, 0);
+    wrmsr(MSR_SYSENTER_ESP, 0);
+    wrmsr(MSR_SYSENTER_EIP, 0);
+}
+
 void syscall_init_cpu(void)
 {
     /* SYSCALL loads CS = STAR[47:32] and SS = that + 8; SYSRETQ CS = STAR[63:48] + 16 and SS = that + 8, both with RPL 3. */
@@ -30,4 +46,5 @@ void syscall_init_cpu(void)
     wrmsr(MSR_FMASK, FMASK);
     /* What SWAPGS gives ring 3 at its first entry. In the lower half, as the paranoid entries rely on (trap_entry.asm). */
     wrmsr(MSR_KERNEL_GS_BASE, 0);
+    close_sysenter();
 }

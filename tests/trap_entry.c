@@ -17,6 +17,9 @@
 
 #define ARRIVAL_LIMIT_MS 100u
 #define RFLAGS_DF        0x400ull
+#define MSR_SYSENTER_CS  0x174u /* and ESP and EIP */
+#define MSR_KERNEL_GS    0xc0000102u
+#define SYSENTER_LEFT    0x1230u /* as if a loader had left it in all three */
 
 static u64 counted(const char *name)
 {
@@ -171,3 +174,38 @@ static void trap_each_cpu(struct test *t)
 }
 TEST(trap_each_cpu,
      "every CPU has its own GDT, TSS and guarded IST stacks, the same IDT, and the same control registers");
+
+/* Of all CPUs, registers of SYSENTER: not 0 before the test; set as by a loader; not 0 after our initialisation. */
+static struct {
+    u32 before, set, left;
+} sysenter;
+
+static void init_again(void)
+{
+    u64 user_gs = rdmsr(MSR_KERNEL_GS);
+    if (!(cpuid(1, 0).edx >> 11 & 1)) /* SEP */
+        return;
+    for (u32 i = 0; i < 3; i++) {
+        atomic_fetch_add(&sysenter.before, rdmsr(MSR_SYSENTER_CS + i) != 0);
+        wrmsr(MSR_SYSENTER_CS + i, SYSENTER_LEFT);
+        atomic_fetch_add(&sysenter.set, rdmsr(MSR_SYSENTER_CS + i) == SYSENTER_LEFT);
+    }
+    syscall_init_cpu();
+    for (u32 i = 0; i < 3; i++) {
+        atomic_fetch_add(&sysenter.left, rdmsr(MSR_SYSENTER_CS + i) != 0);
+        wrmsr(MSR_SYSENTER_CS + i, 0);
+    }
+    wrmsr(MSR_KERNEL_GS, user_gs);
+}
+
+static void trap_no_sysenter(struct test *t)
+{
+    memset(&sysenter, 0, sizeof(sysenter));
+    REQUIRE(t, trap_test_on_each(init_again), "a CPU did not answer");
+    CHECK(t, sysenter.before == 0, "%u registers of SYSENTER had something in them", sysenter.before);
+    CHECK(t, sysenter.left == 0, "%u of %u registers kept what a loader had left", sysenter.left,
+          sysenter.set);
+    if (!sysenter.set)
+        test_blind(t, "this machine has no such registers, or does not keep what is written to them");
+}
+TEST(trap_no_sysenter, "what a loader has left in SYSENTER's registers is gone on every CPU");
