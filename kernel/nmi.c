@@ -25,6 +25,7 @@
 #include "kernel/thread.h"
 #include "lib/atomic.h"
 #include "lib/counter.h"
+#include "lib/image.h"
 #include "lib/log.h"
 #include "lib/patch.h"
 #include "lib/percpu.h"
@@ -39,6 +40,9 @@ COUNTER(nmi_left_over, "NMIs whose message an NMI of another cause had taken");
 /* System control port B: bit 7, memory parity (SERR#); bit 6, I/O channel check (IOCHK#). Both raise NMI. */
 #define PORT_SYSTEM_CONTROL_B 0x61u
 #define NMI_SOURCES           0xc0u
+
+#define HLT_BYTES             1u
+#define MWAIT_BYTES           3u
 
 PERCPU(u64, trap_paranoid_cr3);
 static PERCPU(bool, nmi_running);
@@ -85,6 +89,21 @@ static void note_unowned(const struct trap_frame *f)
         apic_send_fixed_self(VECTOR_DEFERRED);
 }
 
+/* STI lets no interrupt in before the HLT or MWAIT behind it, but it may let an NMI in, and our IRETQ then lets in all that is pending:
+ * it would run before the halt, and what it has done would be slept through. Who halts with interrupts on looks again afterwards, since
+ * any interrupt ends the halt (kernel/idle.c); so it may as well end before it begins. An instruction that was halting is behind RIP already. */
+void nmi_step_over_halt(struct trap_frame *f)
+{
+    u64 offset = f->rip - (u64)kernel_text_start, size = (u64)(kernel_text_end - kernel_text_start);
+    if (trap_is_user(f) || !(f->rflags & RFLAGS_IF) || offset > size - MWAIT_BYTES)
+        return;
+    const u8 *code = (const u8 *)f->rip;
+    if (code[0] == 0xf4)
+        f->rip += HLT_BYTES;
+    else if (code[0] == 0x0f && code[1] == 0x01 && code[2] == 0xc9)
+        f->rip += MWAIT_BYTES;
+}
+
 void nmi_handle(struct trap_frame *f)
 {
     stop_if_asked_nmi(f);
@@ -94,6 +113,7 @@ void nmi_handle(struct trap_frame *f)
     vaddr_t fault = cr2_read();
     if (!handle_known(f))
         note_unowned(f);
+    nmi_step_over_halt(f);
     if (unlikely(cr2_read() != fault)) /* a write is serialising, a read is not */
         cr2_write(fault);
     this_cpu(nmi_running) = false;

@@ -25,5 +25,8 @@ enum user_refusal {
 enum user_refusal nmi_user_refusal(void);
 const char *nmi_refusal_name(enum user_refusal r);
 
+/* If f is about to execute a HLT or MWAIT of the kernel's with interrupts on, it goes on behind it. Part of the NMI handler; any context. */
+void nmi_step_over_halt(struct trap_frame *f);
+
 /* Logs what NMI handlers have left to be logged, if anything. Cheap when there is nothing. IPI context. */
 void nmi_report_deferred(void);

@@ -96,7 +96,7 @@ static ALWAYS_INLINE void irq_restore(bool was_on)
 }
 
 /* STI delays interrupts by one instruction, so none can slip in between it and HLT and be slept through
- * (SDM volume 2, STI). */
+ * (SDM volume 2, STI). An NMI can, and kernel/nmi.c:nmi_step_over_halt minds it: so this may end at once, as by an interrupt. */
 static ALWAYS_INLINE void irq_enable_and_halt(void)
 {
     __asm__ volatile("sti; hlt" ::: "memory");
