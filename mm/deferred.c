@@ -151,7 +151,7 @@ static void add_behind(struct place *p, const struct space *s, cpumask_t *who)
     atomic_store_release(&p->state, PLACE_DEFERRED);
 }
 
-static void pull_from(struct places *of, const struct space *s, cpumask_t *behind)
+static void add_all_behind(struct places *of, const struct space *s, cpumask_t *behind)
 {
     if (atomic_load_relaxed(&of->deferred))
         for (u32 i = 0; i < PLACES; i++)
@@ -168,14 +168,36 @@ static void pull(cpumask_t *behind)
         ticket_pull(c);
 }
 
+static void find_behind(const struct space *s, cpumask_t *behind)
+{
+    cpumask_clear(behind);
+    for (cpu_t c = 0; c < cpu_count(); c++)
+        add_all_behind(&per_cpu(deferred_places, c), s, behind);
+}
+
+/* A CPU that does not answer may have left the space in the end: then nobody needs its answer. */
+static void wait_pulled(const struct space *s, cpu_t c)
+{
+    cpumask_t behind;
+    if (tlb_wait_word(c) == ERR_OK)
+        return;
+    find_behind(s, &behind);
+    if (cpumask_test(&behind, c))
+        panic("what a policy has put off was never answered by CPU %u (APIC id %u): its memory can neither "
+              "be reused nor kept",
+              c, cpu_apic_id(c));
+}
+
 void deferred_pull(const struct space *s)
 {
     cpumask_t behind;
-    cpumask_clear(&behind);
     preempt_disable();
-    for (cpu_t c = 0; c < cpu_count(); c++)
-        pull_from(&per_cpu(deferred_places, c), s, &behind);
+    find_behind(s, &behind);
     pull(&behind);
+    /* All have been told; now the watchdog looks after one after the other. Not by the tickets: they may be released meanwhile, and
+     * their spaces be gone. */
+    CPUMASK_FOREACH (c, &behind)
+        wait_pulled(s, c);
     preempt_enable();
 }
 
@@ -188,7 +210,7 @@ void deferred_pull_here(void)
 {
     cpumask_t behind;
     cpumask_clear(&behind);
-    pull_from(this_cpu_ptr(deferred_places), NULL, &behind);
+    add_all_behind(this_cpu_ptr(deferred_places), NULL, &behind);
     pull(&behind);
 }
 
@@ -209,14 +231,11 @@ void shootdown_settle(struct space *s, u64 wait_us)
 {
     ASSERT_MAY_WAIT();
     u64 start = rdtsc(), patience = tsc_from_us(wait_us);
-    bool pulled = false;
     shootdown_user_open(); /* those that we wait for may wait for us */
     struct wait w = WAIT("deferred changes to be released", wait_ms(TICKET_LIMIT_MS));
     while (!is_settled(s)) {
-        if (!pulled && rdtsc() - start >= patience) {
+        if (rdtsc() - start >= patience)
             deferred_pull(s);
-            pulled = true;
-        }
         if (!wait_spin(&w))
             panic("%s: for over %u s", w.what, TICKET_LIMIT_MS / 1000);
     }

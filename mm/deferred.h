@@ -20,10 +20,11 @@ void deferred_sweep_irqoff(void);
 /* Any ticket of any CPU that is ready, of space s or, if NULL, of any. Returns how many are still deferred, ready or not.
  * THREAD. */
 u32 deferred_sweep_all(const struct space *s);
-/* Tells every CPU that a deferred ticket of s (NULL: of any space) still waits for to forget everything, now. THREAD. */
+/* Tells every CPU that a deferred ticket of s (NULL: of any space) still waits for to forget everything, now, and waits until it
+ * has: the tickets are ready then. A CPU that is late is named and rung once more; panics if it never comes. THREAD, no lock held. */
 void deferred_pull(const struct space *s);
 
-/* Has this CPU deferred tickets, ready or not? And the same as deferred_pull for its own ones, from the tick. */
+/* Has this CPU deferred tickets, ready or not? And the telling of deferred_pull for its own ones, from the tick: nobody waits. */
 bool deferred_here(void);
 void deferred_pull_here(void);
 /* mm/user_return.c: looks after this CPU's deferred tickets in a while, should nobody do so earlier. THREAD, preemption off. */

@@ -194,6 +194,25 @@ void tlb_flush_all_by_word(cpu_t cpu)
     smp_doorbell(cpu);
 }
 
+struct asked {
+    cpu_t cpu;
+    u64 number;
+};
+
+static bool is_served(const void *arg)
+{
+    const struct asked *a = arg;
+    /* orders: our looks at what the CPU has published after its flush; pairs with: mm/respond.c:serve_word (release); else: we could find
+     * it behind when it has served us. */
+    return atomic_load_acquire(&per_cpu(tlb_word, a->cpu).done) >= a->number;
+}
+
+COLD err_t tlb_wait_word(cpu_t cpu)
+{
+    struct asked a = {cpu, atomic_load_relaxed(&per_cpu(tlb_word, cpu).asked)};
+    return smp_wait_served(cpu, "flush everything", is_served, &a);
+}
+
 void tlb_flush_everything(void (*entered)(void))
 {
     this_cpu(tlb_pending)++;
@@ -280,7 +299,8 @@ static void serve_word(void)
 
     counter_inc(tlb_flush_by_word);
     tlb_flush_everything(NULL);
-    w->done = asked;
+    /* orders: what the flush has published before the number; pairs with: mm/respond.c:is_served (acquire); else: as there. */
+    atomic_store_release(&w->done, asked);
 }
 DOORBELL_HOOK(tlb_word_hook, serve_word);
 

@@ -51,6 +51,9 @@ void tlb_publish_flushed(struct space *s, tlb_gen_t gen);
 
 /* Asks `cpu` to flush everything, by a word that cannot overflow, and rings. For when its line is full. Any context. */
 void tlb_flush_all_by_word(cpu_t cpu);
+/* Until `cpu` has done so, as often as it has been asked up to now. The message watchdog names it if it is late, and rings once more: its
+ * doorbell may have been lost, and no other is written while its pending word is not empty. ERR_TIMEOUT: the watchdog gave up. THREAD. */
+err_t tlb_wait_word(cpu_t cpu) MUST_CHECK;
 
 /* ---- the target's part, for policies that have messages or words of their own; IPI context ---- */
 

@@ -51,7 +51,8 @@ void ticket_give_turn(struct tlb_ticket *t); /* if it has it */
 void ticket_cancel(struct tlb_ticket *t);
 /* The rest of ticket_close, from the linking on: drops the lock. */
 void ticket_close_special(struct tlb_ticket *t);
-/* An operation meets a range that is taken: releases what can be, and after some turns tells those that are waited for. */
+/* An operation meets a range that is taken: releases what can be, and after some turns tells those that are waited for, and waits for
+ * them (deferred_pull). THREAD, no lock held but the turn. */
 void ticket_hurry_others(struct space *s, u32 turns);
 /* Tells c to forget everything, now. */
 void ticket_pull(cpu_t c);

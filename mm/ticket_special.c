@@ -150,7 +150,7 @@ void ticket_close_special(struct tlb_ticket *t)
 
 void ticket_hurry_others(struct space *s, u32 turns)
 {
-    if (deferred_sweep_all(s) && turns == PATIENCE_TURNS)
+    if (deferred_sweep_all(s) && turns && turns % PATIENCE_TURNS == 0)
         deferred_pull(s);
 }
 
