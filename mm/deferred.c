@@ -214,26 +214,40 @@ void deferred_pull_here(void)
     pull(&behind);
 }
 
-static bool is_settled(struct space *s)
+/* The newest change of s that has begun. Numbered and listed under one hold of the lock, so that is_settled sees all up to it. */
+static tlb_gen_t newest(struct space *s)
+{
+    preempt_disable();
+    spin_lock(&s->lock);
+    tlb_gen_t gen = atomic_load_relaxed(&s->gen);
+    spin_unlock(&s->lock);
+    preempt_enable();
+    return gen;
+}
+
+static bool is_settled(struct space *s, tlb_gen_t gen)
 {
     u32 left = deferred_sweep_all(s);
     if (!s)
         return left == 0;
+    bool settled = true;
     preempt_disable();
     spin_lock(&s->lock);
-    bool none = s->in_flight == NULL;
+    for (const struct tlb_ticket *t = s->in_flight; t; t = t->in_flight_next)
+        settled &= t->request.gen > gen;
     spin_unlock(&s->lock);
     preempt_enable();
-    return none;
+    return settled;
 }
 
 void shootdown_settle(struct space *s, u64 wait_us)
 {
     ASSERT_MAY_WAIT();
     u64 start = rdtsc(), patience = tsc_from_us(wait_us);
+    tlb_gen_t gen = s ? newest(s) : 0;
     shootdown_user_open(); /* those that we wait for may wait for us */
     struct wait w = WAIT("deferred changes to be released", wait_ms(TICKET_LIMIT_MS));
-    while (!is_settled(s)) {
+    while (!is_settled(s, gen)) {
         if (rdtsc() - start >= patience)
             deferred_pull(s);
         if (!wait_spin(&w))

@@ -24,10 +24,11 @@ enum step {
     STEP_RETRY,
     STEP_REFUSED,
     STEP_NOMEM,
-    STEP_GOING, /* the region is on its way: look again later */
-    STEP_4K,    /* a zeroed frame is missing */
-    STEP_2M,    /* a zeroed block is missing */
-    STEP_COPY,  /* a copy of `source` is missing */
+    STEP_GOING,  /* the region is on its way: look again later */
+    STEP_PARKED, /* memory that the space has given up, and is still charged for, is to come back first */
+    STEP_4K,     /* a zeroed frame is missing */
+    STEP_2M,     /* a zeroed block is missing */
+    STEP_COPY,   /* a copy of `source` is missing */
 };
 
 struct bring_in {
@@ -36,6 +37,7 @@ struct bring_in {
     struct fault_access access;
     bool populate; /* nobody has faulted: no rights are asked for */
     bool no_large; /* there is no block, or the limit does not allow one */
+    bool settled;  /* what was parked has come back, once */
     bool exec;     /* the page may be executed from */
     bool large;    /* the lock is to be taken for the whole 2 MiB */
     paddr_t frame; /* what is there to be mapped, or PADDR_NONE */
@@ -77,6 +79,10 @@ static enum step map_zeroed(struct bring_in *b, const struct region *r)
         if (e != ERR_OK)
             space_uncharge(b->space, 1ull << order);
     }
+    /* What is charged and mapped nowhere belongs to a ticket on the list: it leaves that under the lock, which is ours, and only after
+     * its memory has come back. */
+    if (e != ERR_OK && b->space->in_flight && !b->settled)
+        return STEP_PARKED;
     if (e != ERR_OK && large) {
         b->no_large = true;
         counter_inc(region_large_missed);
@@ -199,10 +205,22 @@ static enum step try_once(struct bring_in *b)
     return s;
 }
 
+/* A program that gives up what it has, and then takes as much, is to find it, whether or not the policy in force frees it at once. Only
+ * what was in flight by then is waited for, and once: other threads may go on giving up memory for ever. */
+static COLD void settle(struct bring_in *b)
+{
+    shootdown_settle(b->space, 0);
+    b->settled = true;
+}
+
 /* Gets what is missing. False: there is no memory. */
 static bool provide(struct bring_in *b, enum step s)
 {
     err_t e;
+    if (s == STEP_PARKED) {
+        settle(b);
+        return true;
+    }
     forget_frame(b);
     b->large = false;
     if (s != STEP_COPY && !paddr_is_none(b->source)) {
@@ -237,7 +255,7 @@ static bool provide(struct bring_in *b, enum step s)
 static enum step bring_in(struct bring_in *b)
 {
     enum step s;
-    while ((s = try_once(b)) >= STEP_4K)
+    while ((s = try_once(b)) >= STEP_PARKED)
         if (!provide(b, s)) {
             s = STEP_NOMEM;
             break;

@@ -172,8 +172,8 @@ const struct shootdown_policy *shootdown_route(const struct shootdown_policy *p,
 /* The same for an operation whose caller relies on nothing but that memory is not reused too early (tlb_ticket.lax). */
 const struct shootdown_policy *shootdown_route_lax(const struct shootdown_policy *p, enum tlb_level need,
                                                    bool kernel_range);
-/* Waits until no change of s (NULL: of any space) is in flight: what policies have deferred has been released. Tells the CPUs
- * that have not forgotten yet, if they do not by themselves within wait_us. THREAD. */
+/* Waits until no change of s that has begun by now is in flight (NULL: none of any space, whenever it began): what policies have deferred
+ * has been released. Tells the CPUs that have not forgotten yet, if they do not by themselves within wait_us. THREAD. */
 void shootdown_settle(struct space *s, u64 wait_us);
 
 /* ---- for policies: the pieces of a shootdown ---- */

@@ -1,0 +1,86 @@
+/* A space at its limit that gives up all it has, and takes as much elsewhere: under a policy that defers, what it has given up is still
+ * charged to it when the first page is touched. */
+#include "mm/region.h"
+#include "tests/residents.h"
+#include "tests/window.h"
+
+#define LARGE  (1ull << PT_2M)
+#define PAGES  4u
+#define ROUNDS test_rounds(4, 1)
+
+/* Below one table of the next level, with the residents' page: so either place needs as much as the other. */
+static const vaddr_t place[2] = {TEST_USER_VA - TEST_USER_VA % LARGE + 4 * LARGE,
+                                 TEST_USER_VA - TEST_USER_VA % LARGE + 8 * LARGE};
+
+static bool make(struct test *t, const char *policy, struct space *s, vaddr_t va, u64 bytes,
+                 enum pt_size size)
+{
+    vaddr_t at;
+    err_t e = region_map(s, va, bytes, PT_WRITE, REGION_ZERO, size, &at);
+    return CHECK(t, e == ERR_OK, "%s: no region: %s", policy, err_name(e));
+}
+
+static void touch(struct test *t, const char *policy, struct space *s, vaddr_t va, u64 bytes,
+                  enum pt_size size)
+{
+    static const struct fault_access write = {.write = true};
+    for (vaddr_t at = va; at < va + bytes; at += 1ull << size) {
+        enum fault_result r = region_fault(s, at, write);
+        CHECK(t, r == FAULT_RETRY && space_query(s, at).size == size,
+              "%s: a touch of page %llu ended with %d, with %llu frames of at most %llu", policy,
+              (unsigned long long)(at - va) >> size, r, (unsigned long long)s->frames,
+              (unsigned long long)s->frames_max);
+    }
+}
+
+/* Twice to the other place: first page by page, as faults come, then all at once. */
+static void play_again(struct test *t, const char *policy, struct space *s, u64 bytes, enum pt_size size)
+{
+    if (!make(t, policy, s, place[0], bytes, size))
+        return;
+    err_t e = region_populate(s, place[0], place[0] + bytes);
+    CHECK(t, e == ERR_OK, "%s: populate: %s", policy, err_name(e));
+    bool whole = space_query(s, place[0]).size == size; /* else there is no block of 2 MiB */
+    s->frames_max = s->frames;
+
+    e = region_unmap(s, place[0], place[0] + bytes);
+    CHECK(t, e == ERR_OK, "%s: unmap: %s", policy, err_name(e));
+    if (whole && make(t, policy, s, place[1], bytes, size))
+        touch(t, policy, s, place[1], bytes, size);
+    e = region_unmap(s, place[1], place[1] + bytes);
+    if (e == ERR_OK && make(t, policy, s, place[0], bytes, size))
+        e = region_populate(s, place[0], place[0] + bytes);
+    CHECK(t, e == ERR_OK, "%s: populate at the limit: %s", policy, err_name(e));
+
+    s->frames_max = ~0ull;
+    e = region_unmap(s, place[0], place[0] + bytes);
+    CHECK(t, e == ERR_OK, "%s: unmap: %s", policy, err_name(e));
+}
+
+static void region_limit_again(struct test *t)
+{
+    u32 policies = 0;
+    struct residents r;
+    if (cpu_online_count() < 2) {
+        test_skip(t, "needs 2 CPUs");
+        return;
+    }
+    if (residents_enter(t, &r)) {
+        TABLE_FOREACH (policy, struct shootdown_policy, p) {
+            const struct shootdown_policy *before;
+            if (!POLICY_USABLE(p) || !policy_use(t, p->name, &before))
+                continue;
+            for (u32 i = 0; i < ROUNDS; i++)
+                play_again(t, p->name, r.space, PAGES * PAGE_SIZE, PT_4K);
+            play_again(t, p->name, r.space, LARGE, PT_2M);
+            policy_restore(t, before);
+            policies++;
+        }
+        shootdown_settle(r.space, 0);
+        region_destroy_all(r.space);
+        test_note(t, "%u policies", policies);
+    }
+    residents_leave(t, &r);
+}
+TEST(region_limit_again,
+     "a space at its limit that gives up all it has finds as much again, under every policy");
