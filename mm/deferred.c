@@ -43,7 +43,7 @@ struct tlb_ticket *deferred_take(void)
     struct places *mine = this_cpu_ptr(deferred_places);
     for (u32 i = 0; i < PLACES; i++) {
         struct place *p = &mine->at[i];
-        /* orders: our filling of the place after its last ticket's release; pairs with: mm/deferred.c:try_release
+        /* orders: our filling of the place after its last ticket's release; pairs with: mm/deferred.c:release_taken
          * (release); else: a releaser could still read what we write. */
         if (atomic_load_acquire(&p->state) == PLACE_FREE) {
             atomic_store_relaxed(&p->state, PLACE_FILLING);
@@ -61,19 +61,37 @@ void deferred_publish(struct tlb_ticket *t)
     struct place *p = container_of(t, struct place, ticket);
     DEBUG_ASSERT(p->state == PLACE_FILLING, "a place is filled once");
     counter_inc(shootdown_deferred);
-    /* orders: the whole ticket before its state; pairs with: mm/deferred.c:try_release (LOCKed exchange); else: a
+    /* orders: the whole ticket before its state; pairs with: mm/deferred.c:take (LOCKed exchange); else: a
      * half-written ticket could be released. */
     atomic_store_release(&p->state, PLACE_DEFERRED);
 }
 
-/* s: only if it is of that space; NULL: of any. `try`: the caller must not wait for the space's lock. */
-static void try_release(struct place *p, const struct space *s, bool try)
+/* True: a deferred ticket is the caller's until he changes the state again: nobody else reads or writes it. */
+static ALWAYS_INLINE bool take(struct place *p)
 {
     u32 deferred = PLACE_DEFERRED;
-    if (atomic_load_relaxed(&p->state) != PLACE_DEFERRED ||
-        !atomic_cmpxchg(&p->state, &deferred, PLACE_RELEASING))
-        return;
-    /* Ours: nobody else reads or writes the ticket until the state changes again. */
+    return atomic_load_relaxed(&p->state) == PLACE_DEFERRED &&
+           atomic_cmpxchg(&p->state, &deferred, PLACE_RELEASING);
+}
+
+/* The same, but one that somebody else has taken is waited for: he releases it, or puts it back, and soon, as he has preemption off. THREAD. */
+static bool take_patiently(struct place *p)
+{
+    struct wait w = WAIT("another CPU's look at a deferred change", wait_ms(TICKET_LIMIT_MS));
+    for (;;) {
+        u32 state = atomic_load_relaxed(&p->state);
+        if (state == PLACE_FREE || state == PLACE_FILLING)
+            return false;
+        if (state == PLACE_DEFERRED && atomic_cmpxchg(&p->state, &state, PLACE_RELEASING))
+            return true;
+        if (!wait_spin(&w))
+            panic("%s has not ended for %u s", w.what, TICKET_LIMIT_MS / 1000);
+    }
+}
+
+/* s: only if it is of that space; NULL: of any. `try`: the caller must not wait for the space's lock. */
+static void release_taken(struct place *p, const struct space *s, bool try)
+{
     bool released = (!s || p->ticket.request.space == s) && ticket_is_ready(&p->ticket) &&
                     ticket_release_deferred(&p->ticket, try);
     if (released) {
@@ -81,9 +99,15 @@ static void try_release(struct place *p, const struct space *s, bool try)
             atomic_store_relaxed(&per_cpu(shootdown_times, p->owner).t[TLB_T_RELEASED], rdtsc_ordered());
         atomic_fetch_sub(&per_cpu(deferred_places, p->owner).deferred, 1);
     }
-    /* orders: our use of the ticket before the state; pairs with: mm/deferred.c:deferred_take (acquire), or the exchange
-     * above; else: its next user could write while we read. */
+    /* orders: our use of the ticket before the state; pairs with: mm/deferred.c:deferred_take (acquire), or
+     * mm/deferred.c:take (LOCKed exchange); else: its next user could write while we read. */
     atomic_store_release(&p->state, released ? PLACE_FREE : PLACE_DEFERRED);
+}
+
+static void try_release(struct place *p, const struct space *s, bool try)
+{
+    if (take(p))
+        release_taken(p, s, try);
 }
 
 u64 deferred_count(struct tlb_ticket *t, u32 cpus)
@@ -129,7 +153,9 @@ u32 deferred_sweep_all(const struct space *s)
     u32 left = 0;
     for (cpu_t c = 0; c < cpu_count(); c++) {
         struct places *of = &per_cpu(deferred_places, c);
+        preempt_disable(); /* whoever wants a ticket that we have taken waits for us */
         sweep(of, s, false);
+        preempt_enable();
         left += atomic_load_relaxed(&of->deferred);
     }
     return left;
@@ -137,25 +163,27 @@ u32 deferred_sweep_all(const struct space *s)
 
 /* The CPUs that a ticket waits for; the ticket may be released meanwhile, then these are nobody's any more, which costs a
  * flush too many and no more. */
-static void add_behind(struct place *p, const struct space *s, cpumask_t *who)
+static void add_taken(struct place *p, const struct space *s, cpumask_t *who)
 {
-    u32 deferred = PLACE_DEFERRED;
-    if (atomic_load_relaxed(&p->state) != PLACE_DEFERRED ||
-        !atomic_cmpxchg(&p->state, &deferred, PLACE_RELEASING))
-        return;
     if (!s || p->ticket.request.space == s)
         for (cpu_t c = 0; (c = ticket_behind(&p->ticket, c)) != CPU_NONE; c++)
             cpumask_set(who, c);
-    /* orders: our reads of the ticket before the state; pairs with: the exchanges of mm/deferred.c:try_release; else: it
+    /* orders: our reads of the ticket before the state; pairs with: mm/deferred.c:take (LOCKed exchange); else: it
      * could be released and refilled under our eyes. */
     atomic_store_release(&p->state, PLACE_DEFERRED);
 }
 
-static void add_all_behind(struct places *of, const struct space *s, cpumask_t *behind)
+/* Of all tickets deferred by now, also those that somebody looks at. */
+static void find_behind(const struct space *s, cpumask_t *behind)
 {
-    if (atomic_load_relaxed(&of->deferred))
-        for (u32 i = 0; i < PLACES; i++)
-            add_behind(&of->at[i], s, behind);
+    cpumask_clear(behind);
+    for (cpu_t c = 0; c < cpu_count(); c++) {
+        struct places *of = &per_cpu(deferred_places, c);
+        if (atomic_load_relaxed(&of->deferred))
+            for (u32 i = 0; i < PLACES; i++)
+                if (take_patiently(&of->at[i]))
+                    add_taken(&of->at[i], s, behind);
+    }
 }
 
 static void pull(cpumask_t *behind)
@@ -166,13 +194,6 @@ static void pull(cpumask_t *behind)
     }
     CPUMASK_FOREACH (c, behind)
         ticket_pull(c);
-}
-
-static void find_behind(const struct space *s, cpumask_t *behind)
-{
-    cpumask_clear(behind);
-    for (cpu_t c = 0; c < cpu_count(); c++)
-        add_all_behind(&per_cpu(deferred_places, c), s, behind);
 }
 
 /* A CPU that does not answer may have left the space in the end: then nobody needs its answer. */
@@ -208,9 +229,12 @@ bool deferred_here(void)
 
 void deferred_pull_here(void)
 {
+    struct places *mine = this_cpu_ptr(deferred_places);
     cpumask_t behind;
     cpumask_clear(&behind);
-    add_all_behind(this_cpu_ptr(deferred_places), NULL, &behind);
+    for (u32 i = 0; i < PLACES; i++)
+        if (take(&mine->at[i]))
+            add_taken(&mine->at[i], NULL, &behind);
     pull(&behind);
 }
 
@@ -253,4 +277,26 @@ void shootdown_settle(struct space *s, u64 wait_us)
         if (!wait_spin(&w))
             panic("%s: for over %u s", w.what, TICKET_LIMIT_MS / 1000);
     }
+}
+
+bool shootdown_reclaim(void)
+{
+    bool any = false;
+    ASSERT_MAY_WAIT();
+    for (cpu_t c = 0; c < cpu_count(); c++)
+        any |= atomic_load_relaxed(&per_cpu(deferred_places, c).deferred) != 0;
+    if (!any)
+        return false;
+    shootdown_user_open(); /* those that we wait for may wait for us */
+    deferred_pull(NULL);
+    preempt_disable();
+    for (cpu_t c = 0; c < cpu_count(); c++) {
+        struct places *of = &per_cpu(deferred_places, c);
+        if (atomic_load_relaxed(&of->deferred))
+            for (u32 i = 0; i < PLACES; i++)
+                if (take_patiently(&of->at[i]))
+                    release_taken(&of->at[i], NULL, false);
+    }
+    preempt_enable();
+    return true;
 }

@@ -213,6 +213,14 @@ static COLD void settle(struct bring_in *b)
     b->settled = true;
 }
 
+static err_t alloc_page(struct bring_in *b)
+{
+    err_t e = frame_alloc(FRAME_OWNER_USER, &b->frame);
+    if (unlikely(e != ERR_OK) && shootdown_reclaim())
+        e = frame_alloc(FRAME_OWNER_USER, &b->frame);
+    return e;
+}
+
 /* Gets what is missing. False: there is no memory. */
 static bool provide(struct bring_in *b, enum step s)
 {
@@ -239,7 +247,7 @@ static bool provide(struct bring_in *b, enum step s)
         b->no_large = true;
         b->frame = PADDR_NONE;
     }
-    e = frame_alloc(FRAME_OWNER_USER, &b->frame);
+    e = alloc_page(b);
     b->frame_order = FRAME_4K;
     if (e != ERR_OK) {
         b->frame = PADDR_NONE;

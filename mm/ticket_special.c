@@ -94,7 +94,7 @@ static void close_deferred(const struct tlb_ticket *t, struct tlb_ticket *place)
     place->policy->post(place);
     counter_inc(shootdowns);
     if (patch_enabled(PATCH_TIMES)) {
-        /* Its release has no time yet: mm/deferred.c:try_release notes it, whichever CPU that is. */
+        /* Its release has no time yet: mm/deferred.c:release_taken notes it, whichever CPU that is. */
         place->times.t[TLB_T_WAITED] = rdtsc_ordered();
         place->times.t[TLB_T_RELEASED] = 0;
         *this_cpu_ptr(shootdown_times) = place->times;

@@ -1,5 +1,6 @@
-/* A space at its limit that gives up all it has, and takes as much elsewhere: under a policy that defers, what it has given up is still
- * charged to it when the first page is touched. */
+/* A space that gives up memory, and takes as much elsewhere, when there is no other: because of its own limit, or because the machine has
+ * no more. Under a policy that defers, what it has given up has not come back when the first page is touched. */
+#include "mm/frame.h"
 #include "mm/region.h"
 #include "tests/residents.h"
 #include "tests/window.h"
@@ -84,3 +85,70 @@ static void region_limit_again(struct test *t)
 }
 TEST(region_limit_again,
      "a space at its limit that gives up all it has finds as much again, under every policy");
+
+/* ---- no frame in the machine ---- */
+
+/* Of what is given up, a CPU that releases it may keep some in its cache: so fewer are taken. */
+#define GIVEN 256u
+#define TAKEN 32u
+
+static u64 *take_all(u64 *chain)
+{
+    paddr_t f;
+    for (u32 order = FRAME_2M + 1; order--;)
+        while (frame_alloc_order(order, FRAME_OWNER_TEST, &f) == ERR_OK) {
+            u64 *word = phys_to_virt(f);
+            *word = (u64)chain;
+            chain = word;
+        }
+    return chain;
+}
+
+static void free_all(u64 *chain)
+{
+    while (chain) {
+        u64 *next = (u64 *)*chain;
+        frame_free(virt_to_phys(chain));
+        chain = next;
+    }
+}
+
+/* A region of one page that is there, so that its table is; and one that is given up. */
+static void play_memory(struct test *t, const char *policy, struct space *s)
+{
+    u64 bytes = GIVEN * PAGE_SIZE;
+    if (!make(t, policy, s, place[0], bytes, PT_4K) || !make(t, policy, s, place[1], bytes, PT_4K))
+        return;
+    err_t e = region_populate(s, place[0], place[0] + bytes);
+    if (e == ERR_OK)
+        e = region_populate(s, place[1], place[1] + PAGE_SIZE);
+    if (CHECK(t, e == ERR_OK, "%s: populate: %s", policy, err_name(e))) {
+        u64 *chain = take_all(NULL);
+        e = region_unmap(s, place[0], place[0] + bytes);
+        CHECK(t, e == ERR_OK, "%s: unmapping needs memory: %s", policy, err_name(e));
+        touch(t, policy, s, place[1] + PAGE_SIZE, TAKEN * PAGE_SIZE, PT_4K);
+        free_all(chain);
+    }
+    region_destroy_all(s);
+}
+
+static void region_memory_again(struct test *t)
+{
+    struct residents r;
+    if (cpu_online_count() < 2) {
+        test_skip(t, "needs 2 CPUs");
+        return;
+    }
+    if (residents_enter(t, &r)) {
+        TABLE_FOREACH (policy, struct shootdown_policy, p) {
+            const struct shootdown_policy *before;
+            if (!POLICY_USABLE(p) || !shootdown_policy_defers(p) || !policy_use(t, p->name, &before))
+                continue;
+            play_memory(t, p->name, r.space);
+            policy_restore(t, before);
+        }
+        shootdown_settle(r.space, 0);
+    }
+    residents_leave(t, &r);
+}
+TEST(region_memory_again, "when no frame is left, what was given up under a policy that defers is found");
