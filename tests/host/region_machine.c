@@ -11,6 +11,7 @@
 
 struct machine_cpu machine_cpu[MACHINE_CPUS];
 void (*machine_before_flush)(struct space *s);
+bool machine_defers;
 u64 machine_flushes;
 struct space kernel_space;
 u32 shootdown_ceiling = 33;
@@ -72,9 +73,51 @@ static void table_free(struct pt_pool *pool, paddr_t page)
     space_uncharge(container_of(pool, struct space, pool), 1);
 }
 
+static void free_list(struct space *s, u32 list)
+{
+    while (list != TICKET_NO_FRAME) {
+        paddr_t p = PADDR((u64)list << PAGE_SHIFT);
+        list = frame_of(p)->next;
+        space_uncharge(s, 1ull << frame_of(p)->order);
+        frame_free(p);
+    }
+}
+
+/* Of operations that are over: linked in their spaces, their memory parked. */
+#define DEFERRED_MAX 16u
+static struct tlb_ticket deferred[DEFERRED_MAX];
+static u32 deferred_count;
+
+static bool overlaps(const struct tlb_ticket *t, vaddr_t start, vaddr_t end)
+{
+    return t->request.start < end && start < t->end;
+}
+
+/* Those of s, NULL: of any, that the range touches. False: there are none. */
+static bool release(const struct space *s, vaddr_t start, vaddr_t end)
+{
+    u32 kept = 0, before = deferred_count;
+    for (u32 i = 0; i < before; i++)
+        deferred[i].request.space->in_flight = NULL;
+    for (u32 i = 0; i < before; i++) {
+        struct tlb_ticket *t = &deferred[i];
+        if ((!s || t->request.space == s) && overlaps(t, start, end)) {
+            free_list(t->request.space, t->parked_frames);
+            free_list(t->request.space, t->parked_tables);
+        } else {
+            deferred[kept] = *t;
+            deferred[kept].in_flight_next = t->request.space->in_flight;
+            t->request.space->in_flight = &deferred[kept++];
+        }
+    }
+    deferred_count = kept;
+    return kept != before;
+}
+
 void ticket_open(struct tlb_ticket *t, struct space *s, vaddr_t start, vaddr_t end)
 {
     HOST_CHECK(!s->at_work && start < end, "no lock is taken twice");
+    (void)release(s, start, end);
     *t = (struct tlb_ticket){.request.space = s,
                              .request.start = start,
                              .end = end,
@@ -100,16 +143,6 @@ void ticket_park_table(struct tlb_ticket *t, paddr_t p)
 {
     park(&t->parked_tables, frame_of(p), p);
 }
-static void free_list(struct space *s, u32 list)
-{
-    while (list != TICKET_NO_FRAME) {
-        paddr_t p = PADDR((u64)list << PAGE_SHIFT);
-        list = frame_of(p)->next;
-        space_uncharge(s, 1ull << frame_of(p)->order);
-        frame_free(p);
-    }
-}
-
 /* By the rule of mm/respond.c: everything for WALKERS and above the ceiling, else one INVLPG for each stride. */
 static void flush(const struct space *s, const struct tlb_ticket *t, enum tlb_level need,
                   const struct pt_change *change)
@@ -145,6 +178,12 @@ void ticket_close(struct tlb_ticket *t, enum tlb_level need, const struct pt_cha
     if (machine_before_flush)
         machine_before_flush(s);
     flush(s, t, need, change);
+    if (machine_defers && t->lax == TLB_LAX && deferred_count < DEFERRED_MAX) {
+        deferred[deferred_count] = *t;
+        deferred[deferred_count].in_flight_next = s->in_flight;
+        s->in_flight = &deferred[deferred_count++];
+        return;
+    }
     free_list(s, t->parked_frames);
     free_list(s, t->parked_tables);
 }
@@ -164,11 +203,11 @@ void ticket_wait_earlier(struct space *s, enum tlb_level need)
 void shootdown_settle(struct space *s, u64 wait_us)
 {
     (void)wait_us;
-    HOST_CHECK(s->in_flight, "nothing is waited for that is not there");
+    HOST_CHECK(release(s, 0, ~0ull), "nobody waits for what is not there");
 }
 bool shootdown_reclaim(void)
 {
-    return false; /* nothing is put off here */
+    return release(NULL, 0, ~0ull);
 }
 
 /* ---- the machine ---- */
@@ -183,6 +222,7 @@ void machine_start(void)
     host_cpu_index = 0;
     memset(machine_cpu, 0, sizeof(machine_cpu));
     machine_before_flush = NULL;
+    machine_defers = false;
     if (done)
         return;
     done = true;
@@ -215,6 +255,7 @@ struct space *machine_space(void)
 void machine_space_end(struct space *s)
 {
     HOST_CHECK(!s->regions, "the regions' frame is gone");
+    (void)release(s, 0, ~0ull);
     pt_destroy_user(&s->pt);
     HOST_CHECK(s->frames == 0, "%llu frames are still charged", (unsigned long long)s->frames);
     for (u32 c = 0; c < MACHINE_CPUS; c++) {

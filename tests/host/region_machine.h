@@ -33,6 +33,8 @@ void machine_space_end(struct space *s);
 /* Called by ticket_close when somebody has to forget something, before anyone does; NULL: nothing. */
 extern void (*machine_before_flush)(struct space *s);
 extern u64 machine_flushes;
+/* What an unmap gives up stays parked, and charged, until an operation meets its range, or somebody waits for it. Off in machine_start. */
+extern bool machine_defers;
 /* Every cached entry grants no more than the tables of its space do. */
 void machine_check(void);
 

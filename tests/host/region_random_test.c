@@ -360,12 +360,13 @@ static void step(void)
     machine_check();
 }
 
-static void play(u64 with, u64 frames_max, u64 leave)
+static void play(u64 with, u64 frames_max, u64 leave, bool defers)
 {
     paddr_t hog[PHYS_SIZE / PAGE_SIZE];
     u32 hogs = 0;
     machine_start();
     machine_before_flush = write_late;
+    machine_defers = defers;
     u64 before = machine_free_frames();
     while (leave && machine_free_frames() > leave && frame_alloc(FRAME_OWNER_TEST, &hog[hogs]) == ERR_OK)
         hogs++;
@@ -401,17 +402,23 @@ static void play(u64 with, u64 frames_max, u64 leave)
 HOST_TEST(random_operations_match_a_simple_model)
 {
     for (u32 i = 0; i < ROUNDS; i++)
-        play(0x9e3779b97f4a7c15ull * (i + 1), ~0ull, 0);
+        play(0x9e3779b97f4a7c15ull * (i + 1), ~0ull, 0, false);
 }
 
 HOST_TEST(they_do_when_the_limit_is_reached)
 {
     for (u32 i = 0; i < ROUNDS; i++)
-        play(0xc2b2ae3d27d4eb4full * (i + 1), 40 + 200 * i, 0);
+        play(0xc2b2ae3d27d4eb4full * (i + 1), 40 + 200 * i, 0, false);
 }
 
 HOST_TEST(they_do_when_memory_is_out)
 {
     for (u32 i = 0; i < ROUNDS; i++)
-        play(0x165667b19e3779f9ull * (i + 1), ~0ull, 60 + 150 * i);
+        play(0x165667b19e3779f9ull * (i + 1), ~0ull, 60 + 150 * i, false);
+}
+
+HOST_TEST(they_do_when_what_was_given_up_comes_back_late)
+{
+    for (u32 i = 0; i < ROUNDS; i++)
+        play(0x27d4eb2f165667c5ull * (i + 1), 40 + 200 * i, i % 2 ? 0 : 200 + 300 * i, true);
 }
