@@ -3,6 +3,7 @@
 #include "lib/assert.h"
 #include "lib/context.h"
 #include "lib/counter.h"
+#include "lib/log.h"
 #include "lib/patch.h"
 #include "lib/wait.h"
 #include "lib/x86/cpu.h"
@@ -26,6 +27,7 @@ enum place_state {
 struct place {
     struct tlb_ticket ticket;
     u32 state;
+    u32 ticks; /* of the owner that have found the ticket not ready */
     cpu_t owner;
     u64 completion; /* serial << COMPLETION_BITS | CPUs that are still to complete */
 };
@@ -48,6 +50,7 @@ struct tlb_ticket *deferred_take(void)
         if (atomic_load_acquire(&p->state) == PLACE_FREE) {
             atomic_store_relaxed(&p->state, PLACE_FILLING);
             p->owner = cpu_self();
+            p->ticks = 0;
             atomic_fetch_add(&mine->deferred, 1);
             return &p->ticket;
         }
@@ -161,15 +164,19 @@ u32 deferred_sweep_all(const struct space *s)
     return left;
 }
 
-/* The CPUs that a ticket waits for; the ticket may be released meanwhile, then these are nobody's any more, which costs a
- * flush too many and no more. */
-static void add_taken(struct place *p, const struct space *s, cpumask_t *who)
+/* The CPUs that a ticket waits for; it may be released before they are told, then these are nobody's any more, which costs a flush too
+ * many and no more. Taken. */
+static void add_behind(const struct place *p, const struct space *s, cpumask_t *who)
 {
     if (!s || p->ticket.request.space == s)
         for (cpu_t c = 0; (c = ticket_behind(&p->ticket, c)) != CPU_NONE; c++)
             cpumask_set(who, c);
-    /* orders: our reads of the ticket before the state; pairs with: mm/deferred.c:take (LOCKed exchange); else: it
-     * could be released and refilled under our eyes. */
+}
+
+static void put_back(struct place *p)
+{
+    /* orders: our reads of the ticket before the state; pairs with: mm/deferred.c:take (LOCKed exchange); else: it could be released and
+     * refilled under our eyes. */
     atomic_store_release(&p->state, PLACE_DEFERRED);
 }
 
@@ -181,8 +188,10 @@ static void find_behind(const struct space *s, cpumask_t *behind)
         struct places *of = &per_cpu(deferred_places, c);
         if (atomic_load_relaxed(&of->deferred))
             for (u32 i = 0; i < PLACES; i++)
-                if (take_patiently(&of->at[i]))
-                    add_taken(&of->at[i], s, behind);
+                if (take_patiently(&of->at[i])) {
+                    add_behind(&of->at[i], s, behind);
+                    put_back(&of->at[i]);
+                }
     }
 }
 
@@ -227,15 +236,28 @@ bool deferred_here(void)
     return atomic_load_relaxed(&this_cpu_ptr(deferred_places)->deferred) != 0;
 }
 
-void deferred_pull_here(void)
+void deferred_pull_here(u32 late_after)
 {
     struct places *mine = this_cpu_ptr(deferred_places);
-    cpumask_t behind;
+    cpumask_t behind, late;
     cpumask_clear(&behind);
-    for (u32 i = 0; i < PLACES; i++)
-        if (take(&mine->at[i]))
-            add_taken(&mine->at[i], NULL, &behind);
+    cpumask_clear(&late);
+    for (u32 i = 0; i < PLACES; i++) {
+        struct place *p = &mine->at[i];
+        if (!take(p))
+            continue;
+        add_behind(p, NULL, &behind);
+        if (++p->ticks % late_after == 0)
+            add_behind(p, NULL, &late);
+        put_back(p);
+    }
     pull(&behind);
+    if (cpumask_empty(&late))
+        return;
+    CPUMASK_FOREACH (c, &late)
+        log_warn("CPU %u (APIC id %u) does not forget what a policy has put off: it is rung anew", c,
+                 cpu_apic_id(c));
+    smp_ring_anew(&late);
 }
 
 /* The newest change of s that has begun. Numbered and listed under one hold of the lock, so that is_settled sees all up to it. */

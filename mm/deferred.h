@@ -24,9 +24,11 @@ u32 deferred_sweep_all(const struct space *s);
  * has: the tickets are ready then. A CPU that is late is named and rung once more; panics if it never comes. THREAD, no lock held. */
 void deferred_pull(const struct space *s);
 
-/* Has this CPU deferred tickets, ready or not? And the telling of deferred_pull for its own ones, from the tick: nobody waits. */
+/* Has this CPU deferred tickets, ready or not? */
 bool deferred_here(void);
-void deferred_pull_here(void);
+/* From the tick: tells the CPUs that this CPU's own deferred tickets wait for, and does not wait. Those that a ticket has waited for over so
+ * many ticks, not 0, are named and rung anew, whatever their pending words say. Interrupts off. */
+void deferred_pull_here(u32 late_after);
 /* mm/user_return.c: looks after this CPU's deferred tickets in a while, should nobody do so earlier. THREAD, preemption off. */
 void shootdown_want_tick(void);
 

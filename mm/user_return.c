@@ -1,5 +1,6 @@
 /* What policies put off until a CPU returns to ring 3, or touches user memory, or leaves its space; and the tick. */
 #include "lib/assert.h"
+#include "lib/wait.h"
 #include "mm/deferred.h"
 #include "mm/respond.h"
 #include "mm/shootdown.h"
@@ -39,6 +40,12 @@ void shootdown_user_return(void)
 
 #define TICK_US 1000u
 
+/* A doorbell may have been lost. Who waits for the CPU has a watchdog, which would have given up by then: so nobody does. */
+static u32 late_after(void)
+{
+    return (u32)MAX(msg_watchdog.give_up_ms * wait_scale * 1000 / TICK_US, 1);
+}
+
 /* Ticks in a row that have found deferred tickets of this CPU: the first lets CPUs come by themselves, the second tells them. */
 static PERCPU(u32, ticks_with_work);
 static PERCPU(bool, tick_is_set);
@@ -63,7 +70,7 @@ static void tick(void)
         return;
     }
     if (++this_cpu(ticks_with_work) >= 2)
-        deferred_pull_here();
+        deferred_pull_here(late_after());
     set_tick();
 }
 

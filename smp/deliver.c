@@ -8,7 +8,8 @@
 #include "smp/ring.h"
 
 COUNTER(msg_rings, "ICR writes for messages and bare doorbells");
-COUNTER(msg_rings_anew, "times that CPUs which did not come to a meeting were rung once more");
+COUNTER(msg_rings_anew,
+        "times that CPUs which did not come, and whom no watchdog waited for, were rung once more");
 COUNTER(msg_rings_saved, "rings saved, because the receiver's pending word was not empty");
 
 static enum msg_delivery delivery;

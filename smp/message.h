@@ -116,7 +116,7 @@ void smp_doorbell_mask(const cpumask_t *to);
  * before it is taken; but he may have been interrupted before his ring, and be waiting in such a handler: then nobody rings, and each
  * waits for the other. So who does not come for this long is rung once more, whatever his pending word says. */
 #define RING_ANEW_MS 1u
-/* Writes an interrupt command for each CPU of the set. THREAD. */
+/* Writes an interrupt command for each CPU of the set. Not NMI. */
 void smp_ring_anew(const cpumask_t *to);
 struct doorbell_hook {
     /* IPI context, in each drain that a bare doorbell has rung for, between messages; a few instructions when there is
