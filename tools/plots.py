@@ -237,25 +237,26 @@ def distributions(run, styles):
 
 def crossover(run, styles):
     """Ranged against full, refill included."""
-    records = pick(run, bench="ceiling")
-    if not records:
+    parts = by_variant(pick(run, bench="ceiling"))
+    if not parts:
         return None
-    figure, (ax,) = axes(1, width=6.4, height=3.6)
-    for i, (metric, label) in enumerate((("ranged", "page by page"), ("full", "everything"))):
-        cells = sorted((r for r in records if r["metric"] == metric), key=lambda r: r["pages"])
-        curve(ax, cells, "pages", dict(color=COLOURS[i], marker=MARKERS[i], linewidth=1.6, markersize=4.5), label)
-    ranged = {r["pages"]: r["p50"] for r in records if r["metric"] == "ranged"}
-    full = {r["pages"]: r["p50"] for r in records if r["metric"] == "full"}
-    first = next((p for p in sorted(ranged) if p in full and full[p] <= ranged[p]), None)
-    if first:
-        ax.axvline(first, color="#666666", linestyle=":", linewidth=1.2)
-        ax.annotate(f"everything is no dearer\nfrom {first} pages on", (first, ax.get_ylim()[1]), xytext=(-6, -4),
-                    textcoords="offset points", va="top", ha="right", fontsize=9, color="#444444")
-    ax.set(xscale="log", xlabel="pages forgotten", ylabel="ticks, flush and refill (p50)", title="512 pages in use")
-    ax.set_ylim(bottom=0)
-    ticks_at(ax.xaxis, [1, 2, 4, 8, 16, 33, 64, 128, 256, 512])
-    ax.yaxis.set_major_formatter(FuncFormatter(number))
-    ax.legend(loc="center left")
+    figure, panels = axes(len(parts), width=6.4, height=3.6, columns=2)
+    for ax, (variant, records) in zip(panels, parts):
+        for i, (metric, label) in enumerate((("ranged", "page by page"), ("full", "everything"))):
+            curve(ax, [r for r in records if r["metric"] == metric], "pages",
+                  dict(color=COLOURS[i], marker=MARKERS[i], linewidth=1.6, markersize=4.5), label)
+        ranged = {r["pages"]: r["p50"] for r in records if r["metric"] == "ranged"}
+        full = {r["pages"]: r["p50"] for r in records if r["metric"] == "full"}
+        first = next((p for p in sorted(ranged) if p in full and full[p] <= ranged[p]), None)
+        if first:
+            ax.axvline(first, color="#666666", linestyle=":", linewidth=1.2)
+            ax.annotate(f"everything is no dearer\nfrom {first} pages on", (first, ax.get_ylim()[1]), xytext=(-6, -4),
+                        textcoords="offset points", va="top", ha="right", fontsize=9, color="#444444")
+        ax.set(xscale="log", xlabel="pages forgotten", ylabel="ticks, flush and refill (p50)", title=under("512 pages in use", variant))
+        ax.set_ylim(bottom=0)
+        ticks_at(ax.xaxis, [1, 2, 4, 8, 16, 33, 64, 128, 256, 512])
+        ax.yaxis.set_major_formatter(FuncFormatter(number))
+        ax.legend(loc="center left")
     return svg(figure)
 
 
@@ -264,20 +265,21 @@ def bars(run, styles):
     wanted = (("storm", "throughput", "unmaps in 10⁹ ticks, all CPUs (more is better)"),
               ("storm", "fairness", "Jain's index, ‰ (1000: all the same)"),
               ("interference", "stolen", "ticks of work lost by a CPU to a shootdown"))
-    wanted = [w for w in wanted if pick(run, bench=w[0], metric=w[1])]
-    if not wanted:
+    parts = [(f"{bench}, {cpus} CPUs", label, *part) for bench, metric, label in wanted
+             for cpus in values(pick(run, bench=bench, metric=metric), "cpus")
+             for part in by_variant(pick(run, bench=bench, metric=metric, cpus=cpus))]
+    if not parts:
         return None
-    most = max(len(pick(run, bench=w[0], metric=w[1])) for w in wanted)
-    figure, panels = axes(len(wanted), width=4.6, height=1.2 + 0.28 * most)
-    for ax, (bench, metric, label) in zip(panels, wanted):
-        cells = sorted(pick(run, bench=bench, metric=metric), key=lambda r: r["policy"], reverse=True)
+    figure, panels = axes(len(parts), width=4.6, height=1.2 + 0.28 * max(len(cells) for *_, cells in parts))
+    for ax, (title, label, variant, cells) in zip(panels, parts):
+        cells = sorted(cells, key=lambda r: r["policy"], reverse=True)
         for row, r in enumerate(cells):
             low, high = interval(r)
             ax.barh(row, r["p50"], 0.6, color=styles.colour(r["policy"]), alpha=0.85)
             ax.errorbar(r["p50"], row, xerr=[[max(0, r["p50"] - low)], [max(0, high - r["p50"])]], color="#222222", capsize=3, linewidth=1)
         ax.set_yticks(range(len(cells)), [r["policy"] for r in cells])
         ax.grid(axis="y", visible=False)
-        ax.set(title=f"{bench}, {cells[0]['cpus']} CPUs", xlabel=label)
+        ax.set(title=under(title, variant), xlabel=label)
         ax.xaxis.set_major_formatter(FuncFormatter(number))
     return svg(figure)
 
@@ -293,9 +295,9 @@ def seed(run, styles):
     if not cells:
         return None
     kinds = sorted({(threads_of(r), r["cpus"]) for r in cells}, key=lambda k: (k[0] != "ring3", k[1]))
-    figure, panels = axes(len(kinds), width=5.2, height=3.0, columns=2)
-    for ax, kind in zip(panels, kinds):
-        rows = [r for r in cells if (threads_of(r), r["cpus"]) == kind]
+    parts = [(kind, *part) for kind in kinds for part in by_variant([r for r in cells if (threads_of(r), r["cpus"]) == kind])]
+    figure, panels = axes(len(parts), width=5.2, height=3.0, columns=2)
+    for ax, (kind, variant, rows) in zip(panels, parts):
         for i, r in enumerate(reversed(rows)):
             ax.plot([r["published_permille"] / 10, r["permille"] / 10], [i, i], color="#bbbbbb", linewidth=2, zorder=1)
             ax.scatter(r["published_permille"] / 10, i, s=46, facecolors="white", edgecolors="#222222", zorder=2,
@@ -303,7 +305,7 @@ def seed(run, styles):
             ax.scatter(r["permille"] / 10, i, s=46, color="#d55e00", zorder=3, label="here" if not i else None)
         ax.set_yticks(range(len(rows)), [r["published_as"] for r in reversed(rows)])
         ax.margins(y=0.2)
-        ax.set(title=f"{kind[1]} threads ({kind[0]})", xlabel="time of a turn against base, %")
+        ax.set(title=under(f"{kind[1]} threads ({kind[0]})", variant), xlabel="time of a turn against base, %")
     panels[0].legend()
     return svg(figure)
 

@@ -19,6 +19,22 @@ def registered(top):
     return names
 
 
+class Pending:
+    """Samples of `raw` records whose `bench` record, the next of the same key, has yet to come. It alone says what they cost."""
+
+    def __init__(self):
+        self.of = {}
+
+    def add(self, raw):
+        key = key_of(raw, cost=False)
+        if not raw.get("first"):  # what was left of an earlier one has lost its `bench` record
+            self.of[key] = []
+        self.of.setdefault(key, []).extend(raw["samples"])
+
+    def take(self, bench):
+        return self.of.pop(key_of(bench, cost=False), None)
+
+
 class Run:
     """The records of one file, of one boot or of several. A file that was cut off in the middle of a line is a file without that line."""
 
@@ -26,6 +42,7 @@ class Run:
         self.path, self.machine, self.conditions, self.host = path, {}, {}, {}
         self.boots = []  # what is known of each: {"host": record, "machine": record, "conditions": record}
         self.bench, self.raw, self.seed, self.damaged = {}, {}, [], 0
+        self.pending = Pending()
         self.open = self.cut = False  # a boot has begun whose end has not come; one before it was without
         self.to_come = 0  # records of an export, whose first one says how many they are
         with open(path, encoding="ascii", errors="replace") as lines:
@@ -45,6 +62,7 @@ class Run:
     def begin_boot(self):
         self.cut = self.cut or self.open
         self.open, self.to_come = True, 0
+        self.pending = Pending()
         self.boots.append({})
 
     def begins_boot(self, kind):
@@ -53,7 +71,7 @@ class Run:
         if not self.boots or kind in ("host", "export"):
             return True
         if not self.open:
-            return kind in ("machine", "bench")
+            return kind in ("machine", "bench", "raw")
         return kind == "machine" and kind in self.boots[-1] and "host" not in self.boots[-1] and not self.to_come
 
     def add(self, record):
@@ -64,9 +82,9 @@ class Run:
             setattr(self, kind, record)
             self.boots[-1][kind] = record
         elif kind == "bench":
-            self.bench[key_of(record)] = record
+            self.bench[key_of(record)], self.raw[key_of(record)] = record, self.pending.take(record)
         elif kind == "raw":
-            self.raw.setdefault(key_of(record, cost=False), []).extend(record["samples"])
+            self.pending.add(record)
         elif kind == "seed":
             self.seed.append(record)
         self.see_end(kind, record)
@@ -81,7 +99,7 @@ class Run:
             self.open = False
 
     def samples(self, record):
-        return self.raw.get(key_of(record, cost=False))
+        return self.raw.get(key_of(record))
 
     def version(self):
         """Of the emulator, by tools/run, which started it; None if that was not there to say."""
