@@ -58,6 +58,7 @@ static const char *set_cpus_max(const char *value)
 PARAM(cpus_max, "cpus_max", "cpus_max=N  start at most N CPUs, the boot CPU included, 1 .. 512",
       set_cpus_max);
 
+static bool serial_wanted;
 bool smp_start_serial;
 u64 smp_start_ticks, smp_start_commands;
 u32 smp_start_waits;
@@ -67,7 +68,7 @@ static const char *set_start(const char *value)
     bool serial = strcmp(value, "serial") == 0;
     if (!serial && strcmp(value, "parallel") != 0)
         return "start=parallel or start=serial";
-    smp_start_serial = serial;
+    serial_wanted = serial;
     return NULL;
 }
 PARAM(start, "start", "start=parallel|serial  the other CPUs all at once, or one after the other", set_start);
@@ -247,6 +248,7 @@ u32 smp_start_all(const struct smp_start *s)
     struct ap_params *params = fill_page(s, count);
     u64 begin = rdtsc(), commands = apic_icr_writes();
     smp_start_waits = 0;
+    smp_start_serial = serial_wanted; /* start= can be set later too, of which the ticks below are not */
     cpu_t step = smp_start_serial ? 1 : count; /* CPUs started together */
     for (cpu_t first = 1; first < count; first += step) {
         if (s->mailbox)

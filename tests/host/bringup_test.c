@@ -226,6 +226,17 @@ HOST_TEST(all_come)
     HOST_CHECK(pause >= tsc_from_us(10000), "%lu ticks from the last INIT to the first SIPI", pause);
 }
 
+HOST_TEST(what_is_said_of_a_start_is_how_it_was)
+{
+    all_behave(COMES);
+    start();
+    HOST_CHECK(!smp_start_serial && set("start", "serial") == NULL, "parallel unless asked");
+    HOST_CHECK(!smp_start_serial, "the start that was is made serial afterwards");
+    start();
+    HOST_CHECK(smp_start_serial && smp_start_waits == 2 * (CPUS - 1), "%u waits", smp_start_waits);
+    HOST_CHECK(set("start", "parallel") == NULL && smp_start_serial, "the serial start is made parallel");
+}
+
 HOST_TEST(the_trampoline_gets_what_it_needs)
 {
     all_behave(COMES);
