@@ -11,7 +11,8 @@
 static u32 ticks[COSTS];
 static const struct cost_profile *base; /* NULL: all prices 0 */
 static char model[96] = "none";
-static bool ready, measure, counting;
+static bool ready, measure;
+static bool counting, counting_asked; /* now; whenever nobody else counts: lines=count */
 
 static const char *const names[COSTS] = {"invlpg", "cr3", "invpcid", "entry", "icr", "line", "wire"};
 
@@ -36,6 +37,8 @@ static void name_model(void)
     for (u32 c = 0; c < COSTS; c++)
         if (ticks[c] != (base ? base->ticks[c] : 0) && n < sizeof(model))
             n += (size_t)format(model + n, sizeof(model) - n, "%s%s=%u", n ? "," : "", names[c], ticks[c]);
+    if (counting_asked && n < sizeof(model)) /* then no line is paid for, whatever its price */
+        n += (size_t)format(model + n, sizeof(model) - n, "%slines=count", n ? "," : "");
     if (!n)
         format(model, sizeof(model), "none");
 }
@@ -89,7 +92,7 @@ void cost_init(void)
 
 void cost_count(bool on)
 {
-    counting = on;
+    counting = on || counting_asked;
     apply(COST_LINE);
 }
 
@@ -98,7 +101,9 @@ static const char *set_lines(const char *value)
     bool on = strcmp(value, "count") == 0;
     if (!on && strcmp(value, "pay") != 0)
         return "lines=count or lines=pay";
+    counting_asked = on;
     cost_count(on);
+    name_model();
     return NULL;
 }
 PARAM(lines, "lines",

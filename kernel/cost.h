@@ -19,7 +19,7 @@ TABLE_DECLARE(cost_profile, struct cost_profile);
  * settings take effect at once. */
 void cost_init(void);
 /* For the records: "none", a profile's name, a name and what was changed ("haswell,line=60"), or all prices that are not 0
- * ("invlpg=100,icr=300"). Prints nothing; any context. */
+ * ("invlpg=100,icr=300"); with "lines=count" where lines are counted by that setting, and not paid for. Prints nothing; any context. */
 const char *cost_model_name(void);
 u32 cost_ticks(enum cost c);
 const char *cost_name(enum cost c);
@@ -28,7 +28,7 @@ bool cost_select(const char *name);
 /* Sets one price: 0, or COST_MIN to COST_MAX; false otherwise. THREAD. */
 bool cost_set(enum cost c, u64 ticks);
 
-/* The sites of lines count (counters cache_lines, cpu_turns) and spend nothing, until told otherwise. THREAD. */
+/* The sites of lines count (counters cache_lines, cpu_turns) and spend nothing, until told otherwise: then again what lines= says. THREAD. */
 void cost_count(bool on);
 
 /* What can be set of a measured price: 0 for one that is nearer to nothing than to COST_MIN, else within COST_MIN and COST_MAX. */

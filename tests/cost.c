@@ -5,6 +5,8 @@
 #include "kernel/trap.h"
 #include "lib/atomic.h"
 #include "lib/features.h"
+#include "lib/param.h"
+#include "lib/string.h"
 #include "lib/wait.h"
 #include "lib/x86/tlb.h"
 #include "smp/message.h"
@@ -124,6 +126,52 @@ static void cost_is_spent(struct test *t)
     restore();
 }
 TEST(cost_is_spent, "each operation with a price takes that many ticks more");
+
+/* ---- lines=count ---- */
+
+static const char *set_lines(const char *value)
+{
+    TABLE_FOREACH (param, struct param, p)
+        if (strcmp(p->key, "lines") == 0)
+            return p->set(value);
+    return "there is no such parameter";
+}
+
+static bool lines_are_counted(void)
+{
+    u64 before = this_cpu(counter_cache_lines);
+    cost_line();
+    compiler_barrier(); /* for the compiler the site leaves the counter as it was */
+    return this_cpu(counter_cache_lines) != before;
+}
+
+static bool model_says_so(void)
+{
+    const char *model = cost_model_name(), *said = "lines=count";
+    size_t n = strlen(model), m = strlen(said);
+    return n >= m && strcmp(model + n - m, said) == 0;
+}
+
+/* A benchmark's pass that counts begins and ends by cost_count. */
+static void cost_lines_counted(struct test *t)
+{
+    bool before = model_says_so();
+    CHECK(t, set_lines("pay") == NULL && !model_says_so() && !lines_are_counted(), "lines=pay: %s",
+          cost_model_name());
+    cost_count(true);
+    CHECK(t, lines_are_counted() && !model_says_so(), "a pass that counts: %s", cost_model_name());
+    cost_count(false);
+    CHECK(t, !lines_are_counted(), "lines are counted after a pass");
+    CHECK(t, set_lines("count") == NULL && model_says_so() && lines_are_counted(), "lines=count: %s",
+          cost_model_name());
+    cost_count(true);
+    cost_count(false);
+    CHECK(t, model_says_so() && lines_are_counted(), "lines=count is gone after a pass: %s",
+          cost_model_name());
+    CHECK(t, set_lines(before ? "count" : "pay") == NULL, "the setting before cannot be restored");
+}
+TEST(cost_lines_counted,
+     "lines=count outlasts a pass that counts, and records say that lines are not paid for");
 
 static void cost_values(struct test *t)
 {
