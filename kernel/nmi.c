@@ -24,6 +24,7 @@
 #include "kernel/stop.h"
 #include "kernel/thread.h"
 #include "lib/atomic.h"
+#include "lib/cost.h"
 #include "lib/counter.h"
 #include "lib/image.h"
 #include "lib/log.h"
@@ -69,9 +70,10 @@ static bool handle_known(struct trap_frame *f)
     TABLE_FOREACH (nmi_hook, struct nmi_hook, h)
         known |= h->fn(f);
     u64 start = patch_on[PATCH_TIMES] ? rdtsc() : 0; /* no site: code is patched while NMIs come */
+    this_cpu(cost_nmi_on_the_way) = 0;
     bool message = msg_drain_nmi();
     if (message && start)
-        this_cpu(trap_message_ticks) = rdtsc() - start;
+        this_cpu(trap_message_ticks) = rdtsc() - start - this_cpu(cost_nmi_on_the_way);
     if (message && known)
         this_cpu(nmi_came_for_two) = true;
     return known || message || nmi_is_left_over();

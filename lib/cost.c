@@ -1,6 +1,7 @@
 #include "lib/cost.h"
 
 #include "lib/counter.h"
+#include "lib/x86/cpu.h"
 
 COUNTER(cache_lines, "cache lines fetched or taken from other CPUs, while they were counted (lines=count)");
 COUNTER(cpu_turns, "turns of loops over the CPUs that a shootdown concerns, while they were counted");
@@ -17,3 +18,15 @@ u32 cost_word_for(u32 ticks, bool by_clock)
         return ticks | BY_CLOCK;
     return ticks < COST_MIN ? 1 : (ticks - TICKS_FIXED) / TICKS_TURN;
 }
+
+#ifndef VOLLEY_HOST
+PERCPU(u64, cost_nmi_on_the_way);
+
+/* An ordinary interrupt's way is over before its time stamp (kernel/trap_entry.asm). Which NMI is charged, only its message knows. */
+void cost_nmi_wire(void)
+{
+    u64 start = rdtsc();
+    __asm__ volatile("call cost_spend_wire" ::: "cc");
+    this_cpu(cost_nmi_on_the_way) += rdtsc() - start;
+}
+#endif

@@ -31,11 +31,19 @@ enum cost {
 _Static_assert(PATCH_KEYS - PATCH_COST_FIRST == COSTS, "one patch key for each cost");
 
 /* Any context. COST_ENTRY and COST_WIRE are charged by kernel/trap_entry.asm; of an NMI, by whoever knows that it was for him. */
+#ifdef VOLLEY_HOST
+#define cost_nmi() ((void)0)
+#else
+void cost_nmi_wire(void);
+/* What that has spent in the NMI that this CPU is in: not its handler's time. kernel/nmi.c begins with 0. */
+DECLARE_PERCPU(u64, cost_nmi_on_the_way);
 #define cost_nmi()                                                                                           \
     do {                                                                                                     \
-        PATCH_CALL(PATCH_COST_WIRE, cost_spend_wire);                                                        \
+        if (patch_enabled(PATCH_COST_WIRE))                                                                  \
+            cost_nmi_wire();                                                                                 \
         PATCH_CALL(PATCH_COST_ENTRY, cost_spend_entry);                                                      \
     } while (0)
+#endif
 #define cost_invlpg()  PATCH_CALL(PATCH_COST_INVLPG, cost_spend_invlpg)
 #define cost_cr3()     PATCH_CALL(PATCH_COST_CR3, cost_spend_cr3)
 #define cost_invpcid() PATCH_CALL(PATCH_COST_INVPCID, cost_spend_invpcid)

@@ -2,6 +2,7 @@
 #include "kernel/cost.h"
 
 #include "apic/apic.h"
+#include "kernel/patch.h"
 #include "kernel/trap.h"
 #include "lib/atomic.h"
 #include "lib/features.h"
@@ -172,6 +173,61 @@ static void cost_lines_counted(struct test *t)
 }
 TEST(cost_lines_counted,
      "lines=count outlasts a pass that counts, and records say that lines are not paid for");
+
+/* ---- the wire ---- */
+
+static void on_its_way(struct msg_in *in)
+{
+    (void)in;
+    cost_nmi();
+}
+TABLE_ENTRY(msg_kind, struct msg_kind, test_cost_by_nmi) = {.name = "test_cost_by_nmi", .fn = on_its_way};
+
+/* The least that a message takes its target, entry to end; 0 if one is not answered. */
+static u64 responder_best(cpu_t to, const struct msg *m)
+{
+    u64 best = ~0ull, ticks;
+    for (u32 i = 0; i < TRIES; i++) {
+        struct wait w = WAIT("the target to leave its handler", wait_ms(LIMIT_MS));
+        atomic_store_relaxed(&per_cpu(trap_message_ticks, to), 0);
+        if (msg_call(to, m) != ERR_OK)
+            return 0;
+        while (!(ticks = atomic_load_relaxed(&per_cpu(trap_message_ticks, to))))
+            if (!wait_spin(&w))
+                return 0;
+        best = MIN(best, ticks);
+    }
+    return best;
+}
+
+static void check_wire(struct test *t, cpu_t to, const char *what, const struct msg *m)
+{
+    u64 without = responder_best(to, m);
+    REQUIRE(t, cost_set(COST_WIRE, PRICE), "the price of the wire is refused");
+    u64 with = responder_best(to, m);
+    REQUIRE(t, cost_set(COST_WIRE, 0) && without && with, "%s: not answered", what);
+    test_note(t, "%s: %llu and %llu ticks", what, (unsigned long long)without, (unsigned long long)with);
+    CHECK(t, emulator != EMULATOR_BOCHS || with < without + 10 * STEP,
+          "%s: %llu ticks of the target without a price on the wire, %llu with one of %u", what,
+          (unsigned long long)without, (unsigned long long)with, PRICE);
+}
+
+static void cost_wire_is_nobodys(struct test *t)
+{
+    cpu_t to = cpumask_next(&cpus_online, 1);
+    if (to == CPU_NONE) {
+        test_skip(t, "needs 2 CPUs");
+        return;
+    }
+    save();
+    if (CHECK(t, patch_set(PATCH_TIMES, true) == ERR_OK, "time stamps cannot be patched in")) {
+        check_wire(t, to, "by interrupt", &(struct msg){.kind = &test_cost_ignore, .flags = MSG_SYNC});
+        check_wire(t, to, "by NMI", &(struct msg){.kind = &test_cost_by_nmi, .flags = MSG_SYNC | MSG_NMI});
+        CHECK(t, patch_set(PATCH_TIMES, false) == ERR_OK, "time stamps cannot be patched out");
+    }
+    restore();
+}
+TEST(cost_wire_is_nobodys, "what a message takes its target does not depend on the price of the wire");
 
 static void cost_values(struct test *t)
 {
