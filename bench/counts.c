@@ -8,6 +8,7 @@
 #include "lib/counter.h"
 #include "lib/log.h"
 #include "lib/param.h"
+#include "lib/string.h"
 #include "mm/opt.h"
 #include "smp/cpus.h"
 #include "smp/message.h"
@@ -189,10 +190,12 @@ static u64 hash_of(const struct bench_key *k, const char *metric)
 {
     u64 hash = 0xcbf29ce484222325ull;
     const char *const text[] = {k->bench, k->policy, k->op, k->responders, k->initiator, metric};
+    const u64 numbers[] = {k->cpus, k->fanout, k->pages};
     for (u32 i = 0; i < ARRAY_SIZE(text); i++)
         hash = add_text(hash, text[i]);
-    hash = add_text(add_text((hash ^ k->cpus) * 0x100000001b3ull, msg_delivery_name()), opt_text());
-    return ((hash ^ k->pages) * 0x100000001b3ull) | 1;
+    for (u32 i = 0; i < ARRAY_SIZE(numbers); i++)
+        hash = (hash ^ numbers[i]) * 0x100000001b3ull;
+    return add_text(add_text(hash, msg_delivery_name()), opt_text()) | 1;
 }
 
 /* The key's place, or a free one; NULL if all are taken. */
@@ -211,6 +214,11 @@ static void put(u64 key)
     struct place *p = place_of(key);
     if (p)
         *p = (struct place){key, (u32)cell.lines, (u32)cell.pte_changes};
+}
+
+void bench_counts_clear(void)
+{
+    memset(places, 0, sizeof(places));
 }
 
 void bench_counts_store(const struct bench_key *k)

@@ -34,6 +34,8 @@ void bench_counts_resume(void);
  * off once more from the run that follows, which has more: the difference is what bench_counts_cell_end is told. */
 void bench_counts_deduct(void);
 
+/* When a run begins: nothing is known of any cell. What an earlier run has counted is not of this one, which may have counts=off. */
+void bench_counts_clear(void);
 /* Of the cell that has ended last. A record whose own metric was never counted has the counts of its cell. */
 void bench_counts_store(const struct bench_key *k);
 bool bench_counts_find(const struct bench_key *k, struct bench_counts *c);

@@ -281,6 +281,7 @@ bool bench_run(const char *names)
 
     bench_measure_overhead();
     bench_conditions();
+    bench_counts_clear();
     spent = 0;
     TABLE_FOREACH (bench, struct bench_entry, e) {
         if (all ? defaults && e->on_request : !name_in_list(names, e->name))
