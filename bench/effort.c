@@ -2,13 +2,19 @@
 
 #include "apic/apic.h"
 #include "bench/bench.h"
+#include "kernel/idle.h"
+#include "kernel/profile.h"
 #include "kernel/remote_flush.h"
+#include "kernel/trace.h"
 #include "lib/assert.h"
+#include "lib/atomic.h"
 #include "lib/counter.h"
 #include "lib/features.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "lib/x86/cpu.h"
+#include "mm/pcid.h"
+#include "mm/tlb_local.h"
 #include "smp/cpus.h"
 #include "smp/topology.h"
 
@@ -96,6 +102,22 @@ static void add_known(struct json *j, const char *key, bool known, bool value)
         json_str(j, key, NULL);
 }
 
+/* What was chosen of the kernel, as far as it is in no record's key: as it is in force, whoever chose it. */
+static void add_choices(struct json *j)
+{
+    json_bool(j, "pti", features.pti);
+    json_bool(j, "global", features.pge);
+    json_u64(j, "ceiling", shootdown_ceiling);
+    json_str(j, "flush_whole", tlb_flush_by_invpcid && features.invpcid ? "invpcid" : "cr3");
+    if (features.pcid)
+        json_u64(j, "slots", atomic_load_relaxed(&pcid_slots_in_use));
+    else
+        json_str(j, "slots", NULL);
+    json_str(j, "idle", idle_name());
+    json_bool(j, "trace", trace_is_on());
+    json_bool(j, "profile", profile_runs());
+}
+
 void bench_conditions(void)
 {
     bool hardware = emulator == EMULATOR_NONE,
@@ -115,6 +137,7 @@ void bench_conditions(void)
     add_known(&j, "smi_counted", hardware, has_smi_count());
     json_u64(&j, "overhead", bench_overhead());
     json_str(&j, "flush_by_hardware", flush_by_hardware);
+    add_choices(&j);
     json_end(&j);
     if (!hardware)
         return;

@@ -17,5 +17,5 @@ struct bench_key;
 /* Fills in what a record says of them: all since `before` are of so many operations, of which n are samples. */
 void bench_signals_record(struct bench_key *k, struct bench_signals before, u64 operations, u64 n);
 
-/* Prints a `conditions` record: what may disturb figures on this machine. */
+/* Prints a `conditions` record: what may disturb figures on this machine, and what was chosen of the kernel that no key names. */
 void bench_conditions(void);
