@@ -1,6 +1,7 @@
 /* One cell of the shootdown benchmark: measured, checked, and recorded. */
 #include "bench/shootdown_cell.h"
 
+#include "apic/apic.h"
 #include "bench/counts.h"
 #include "bench/effort.h"
 #include "kernel/patch.h"
@@ -92,11 +93,21 @@ static bool wait_released(const struct shootdown_cell *c)
     return true;
 }
 
+/* Was it taken in the operation that has just ended? A policy that has no such step leaves whatever was in its ticket. The release may be
+ * another CPU's, by its own clock; wait_released has seen it come. */
+static bool is_of_now(const struct tlb_times *t, enum tlb_phase phase, u64 now)
+{
+    return phase == TLB_T_RELEASED || (t->t[phase] >= t->t[TLB_T_BEGIN] && t->t[phase] <= now);
+}
+
 static void measure_phases(struct bench_run *b, struct shootdown_cell *c)
 {
     struct samples *s[ARRAY_SIZE(phases)], *responder = samples_get(SAMPLES_RESPONDER);
-    for (u32 i = 0; i < ARRAY_SIZE(phases); i++)
+    bool known[ARRAY_SIZE(phases)];
+    for (u32 i = 0; i < ARRAY_SIZE(phases); i++) {
         s[i] = samples_get(SAMPLES_PHASE_FIRST + i);
+        known[i] = true;
+    }
 
     must_work(patch_set(PATCH_TIMES, true), "patching time stamps in");
     u64 limit = tsc_from_us(PHASE_US), start = rdtsc(), ticks;
@@ -108,8 +119,11 @@ static void measure_phases(struct bench_run *b, struct shootdown_cell *c)
         worked = shootdown_round_operate(c, &ticks);
         answered = !worked || wait_released(c);
         const struct tlb_times *t = this_cpu_ptr(shootdown_times);
-        for (u32 i = 0; i < ARRAY_SIZE(phases); i++)
+        u64 now = rdtsc_ordered();
+        for (u32 i = 0; i < ARRAY_SIZE(phases); i++) {
+            known[i] &= is_of_now(t, phases[i].from, now) && is_of_now(t, phases[i].to, now);
             samples_add(s[i], bench_elapsed(t->t[phases[i].from], t->t[phases[i].to]));
+        }
         shootdown_round_restore(c);
         answered = answered && (!worked || add_interruptions(c, responder));
     }
@@ -123,15 +137,44 @@ static void measure_phases(struct bench_run *b, struct shootdown_cell *c)
         refuse(b, c, "took another path while its phases were measured");
     } else {
         for (u32 i = 0; i < ARRAY_SIZE(phases); i++)
-            record(c, phases[i].metric, s[i]);
+            if (known[i])
+                record(c, phases[i].metric, s[i]);
         record(c, "responder", responder);
     }
 }
 
 /* ---- the cell ---- */
 
-/* One ordinary round; false if it did not have its effect. What it took to wake IDLE responders for it is added to *waking. */
-static bool round_of(struct shootdown_cell *c, struct bench_signals *waking, u64 *ticks)
+/* What this CPU has sent: interrupt commands of all, as nobody else sends any, and messages, of which one command may carry several. */
+static struct bench_signals sent_now(void)
+{
+    static const struct counter *messages;
+    if (!messages)
+        messages = counter_find("msg_sent");
+    ASSERT(messages, "the counter of messages exists");
+    return (struct bench_signals){.irqs = counter_value(messages, cpu_self()), .icr = apic_icr_writes()};
+}
+
+/* Two ways have to send something for giving the range back. One is in flight: mapping it again does not wait for its release, but rings
+ * whoever is behind, one by one (under `lazy` nobody else does). To protect it less, `quiesce` stops all before it knows that nothing goes.
+ * An interrupt for each message or bare ring: a handler counts itself only on its way out, and those of the operation may still come. */
+static void restore(struct shootdown_cell *c, struct bench_signals *own)
+{
+    bool may_send = c->policy->special;
+    struct bench_signals before = may_send ? sent_now() : (struct bench_signals){0};
+    bench_counts_pause();
+    shootdown_round_restore(c);
+    bench_counts_resume();
+    if (may_send) {
+        struct bench_signals now = sent_now();
+        own->irqs += MAX(now.irqs - before.irqs, now.icr - before.icr);
+        own->icr += now.icr - before.icr;
+    }
+}
+
+/* One ordinary round; false if it did not have its effect. What it took to wake IDLE responders for it, and to give the range back, is
+ * added to *own: the benchmark's, not the operation's. */
+static bool round_of(struct shootdown_cell *c, struct bench_signals *own, u64 *ticks)
 {
     if (c->responders->kind == RESPONDER_IDLE) {
         struct bench_signals before = bench_signals_now();
@@ -139,15 +182,13 @@ static bool round_of(struct shootdown_cell *c, struct bench_signals *waking, u64
         shootdown_round_cache(c);
         bench_counts_resume();
         struct bench_signals now = bench_signals_now();
-        waking->irqs += now.irqs - before.irqs;
-        waking->icr += now.icr - before.icr;
+        own->irqs += now.irqs - before.irqs;
+        own->icr += now.icr - before.icr;
     } else {
         shootdown_round_cache(c);
     }
     bool worked = shootdown_round_operate(c, ticks);
-    bench_counts_pause();
-    shootdown_round_restore(c);
-    bench_counts_resume();
+    restore(c, own);
     return worked;
 }
 
@@ -156,7 +197,7 @@ void shootdown_cell_measure(struct bench_run *b, struct shootdown_cell *c)
     c->p50 = 0;
     c->served_by = NULL;
     shootdown_rounds_begin(c);
-    struct bench_signals before = bench_signals_now(), waking = {0};
+    struct bench_signals before = bench_signals_now(), own = {0};
     struct samples *s = samples_get(SAMPLES_INITIATOR);
     struct cell_clock clock;
     bool worked = true;
@@ -164,13 +205,14 @@ void shootdown_cell_measure(struct bench_run *b, struct shootdown_cell *c)
     cell_begin(&clock);
     cell_watch(&clock, s);
     while (worked && cell_continue(&clock)) {
-        worked = round_of(c, &waking, &ticks);
+        worked = round_of(c, &own, &ticks);
         if (!cell_warming_up(&clock))
             samples_add(s, ticks);
     }
     struct bench_signals now = bench_signals_now();
-    c->irqs = now.irqs - before.irqs - waking.irqs;
-    c->icr = now.icr - before.icr - waking.icr;
+    u64 irqs = now.irqs - before.irqs;
+    c->irqs = irqs > own.irqs ? irqs - own.irqs : 0; /* two rings may have been one interrupt */
+    c->icr = now.icr - before.icr - own.icr;
     c->operations = clock.done;
 
     const struct shootdown_policy *served_by = shootdown_served_by(c);

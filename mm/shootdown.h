@@ -193,12 +193,17 @@ void shootdown_send_kind(struct tlb_ticket *t, const cpumask_t *to, const struct
 void shootdown_send_nmi(struct tlb_ticket *t, enum tlb_level ack);
 /* What they do with a CPU whose line is full, for policies that post by themselves. Any context. */
 void shootdown_tell_by_word(cpu_t cpu);
-/* Takes the time stamp of "every doorbell rung"; the above do it themselves. */
+/* Takes the time stamp of "every doorbell rung"; the above do it themselves. shootdown_stamp_posted: the stamp alone, without the
+ * stop point, for a policy that posts nothing, before the tables change, or for a meeting with rules of its own. */
+static ALWAYS_INLINE void shootdown_stamp_posted(struct tlb_ticket *t)
+{
+    if (patch_enabled(PATCH_TIMES))
+        t->times.t[TLB_T_POSTED] = rdtsc_ordered();
+}
 static ALWAYS_INLINE void shootdown_posted(struct tlb_ticket *t)
 {
     STOP_POINT(STOP_POSTED);
-    if (patch_enabled(PATCH_TIMES))
-        t->times.t[TLB_T_POSTED] = rdtsc_ordered();
+    shootdown_stamp_posted(t);
 }
 /* Flushes this CPU by the same generation rule as a target; idempotent. THREAD: turns interrupts off and on. */
 void shootdown_flush_here(struct tlb_ticket *t);

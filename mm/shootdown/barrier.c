@@ -76,6 +76,7 @@ static void barrier_post(struct tlb_ticket *t)
         err_t e = msg_send(c, &m); /* when its line is free: a word would not bring it to the meeting */
         ASSERT(e == ERR_OK, "a CPU that has the space is online, and answers");
     }
+    shootdown_stamp_posted(t);
     shootdown_flush_here(t);
     meet(round, &t->must);
 }

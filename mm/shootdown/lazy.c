@@ -12,6 +12,7 @@
 
 static void lazy_post(struct tlb_ticket *t)
 {
+    shootdown_stamp_posted(t);
     shootdown_flush_here(t);
 }
 

@@ -142,6 +142,8 @@ static void quiesce_post(struct tlb_ticket *t)
         }
     if (any)
         shootdown_send_to(t, &late, TLB_FLUSHED);
+    else
+        shootdown_stamp_posted(t);
     shootdown_flush_here(t);
 }
 
