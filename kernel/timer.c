@@ -6,6 +6,7 @@
 
 #include "apic/apic.h"
 #include "kernel/clock.h"
+#include "kernel/trap.h"
 #include "lib/atomic.h"
 #include "lib/features.h"
 #include "lib/log.h"
@@ -23,10 +24,10 @@ struct timer {
         u64 deadline;     /* TSC */
     } use[TIMER_USES];
     u64 set_for; /* what the hardware has been set for; 0: nothing; SERVING: its interrupt is, and sets it at its end */
+    u32 early; /* interrupts at which nothing was due */
+    bool by_deadline;
 };
 static PERCPU(struct timer, timer);
-
-static bool by_deadline;
 
 /* ---- the hardware ---- */
 
@@ -42,7 +43,7 @@ static void start_oneshot(u64 tsc_ticks)
 static void start(u64 deadline)
 {
     this_cpu(timer.set_for) = deadline;
-    if (by_deadline) {
+    if (this_cpu(timer.by_deadline)) {
         apic_timer_deadline(deadline);
     } else {
         u64 now = rdtsc();
@@ -53,7 +54,7 @@ static void start(u64 deadline)
 static void stop(void)
 {
     this_cpu(timer.set_for) = 0;
-    if (by_deadline)
+    if (this_cpu(timer.by_deadline))
         apic_timer_deadline(0);
     else
         apic_timer_stop();
@@ -75,13 +76,16 @@ static void timer_interrupt(vector_t v)
     apic_eoi();
     this_cpu(timer.set_for) = SERVING;
     u64 now = rdtsc();
+    bool due = false;
     for (u32 i = 0; i < TIMER_USES; i++) {
         void (*fn)(void) = this_cpu(timer.use[i].fn);
         if (!fn || now < this_cpu(timer.use[i].deadline))
             continue;
+        due = true;
         this_cpu(timer.use[i].fn) = NULL; /* first, because fn may set the next call */
         fn();
     }
+    this_cpu(timer.early) += !due;
     this_cpu(timer.set_for) = 0;
     start_earliest();
 }
@@ -167,18 +171,47 @@ static void note_probe(void)
     atomic_store_relaxed(&probe_fired, rdtsc());
 }
 
-/* CPUID's promise is not enough: emulators have been seen that take the deadline and never raise the interrupt, so that kernels
- * which believe it wait for ever. On Bochs 2.7 it comes, here. */
-static bool deadline_fires(void)
+/* What an earlier setting has left pending comes before its time, once. */
+#define EARLY_LIMIT    3u
+
+#define MSR_TSC_ADJUST 0x3bu
+
+/* Firmware that sets the time-stamp counter back leaves a negative sum here, and with that there are processors whose deadline timer
+ * fires at once, again and again. A positive one does no harm, nor does another one than CPU 0's: each CPU's deadlines are
+ * compared with its own counter. */
+static bool tsc_was_set_back(void)
 {
+    u64 adjust; /* the register is not there on all CPUs */
+    return safe_rdmsr(MSR_TSC_ADJUST, &adjust) == 0 && (s64)adjust < 0;
+}
+static const char set_back[] = "firmware has set the TSC back (IA32_TSC_ADJUST is negative)";
+
+/* CPUID's promise is not enough: emulators have been seen that take the deadline and never raise the interrupt, so that kernels
+ * which believe it wait for ever. On Bochs 2.7 it comes, here. And one that comes before its time is not better: each is set
+ * again, so that it would come for ever. NULL: it comes once, when it is due. */
+static const char *deadline_fault(void)
+{
+    if (tsc_was_set_back())
+        return set_back;
     struct wait w = WAIT("the TSC-deadline timer's interrupt", tsc_from_us(PROBE_LIMIT_US));
+    this_cpu(timer.early) = 0;
+    atomic_store_relaxed(&probe_fired, 0);
     timer_set(TIMER_ONESHOT, rdtsc() + tsc_from_us(PROBE_US), note_probe);
     irq_enable();
-    while (!atomic_load_relaxed(&probe_fired) && wait_spin(&w))
+    while (!atomic_load_relaxed(&probe_fired) && this_cpu(timer.early) < EARLY_LIMIT && wait_spin(&w))
         ;
     irq_disable();
     timer_clear(TIMER_ONESHOT);
-    return atomic_load_relaxed(&probe_fired) != 0;
+    if (this_cpu(timer.early) >= EARLY_LIMIT)
+        return "its interrupt comes before its time, again and again";
+    return atomic_load_relaxed(&probe_fired) ? NULL : "its interrupt does not come";
+}
+
+static void use_deadline(bool deadline)
+{
+    stop();
+    this_cpu(timer.by_deadline) = deadline;
+    apic_timer_mode(deadline);
 }
 
 void timer_init(void)
@@ -189,26 +222,27 @@ void timer_init(void)
             log_warn("timer: this CPU has no TSC-deadline mode: one-shot is used");
         return;
     }
-    by_deadline = true;
-    apic_timer_mode(true);
-    if (wanted == MODE_DEADLINE || deadline_fires()) {
+    use_deadline(true);
+    const char *fault = wanted == MODE_DEADLINE ? NULL : deadline_fault();
+    if (!fault) {
         log_info("timer: TSC-deadline mode");
         return;
     }
-    stop();
-    by_deadline = false;
-    apic_timer_mode(false);
-    log_warn("timer: CPUID promises TSC-deadline mode, but no interrupt came within %u ms: one-shot is used",
-             PROBE_LIMIT_US / 1000);
+    use_deadline(false);
+    log_warn("timer: CPUID promises TSC-deadline mode, but %s: one-shot is used", fault);
 }
 
 void timer_init_cpu(void)
 {
-    if (by_deadline)
-        apic_timer_mode(true);
+    if (!per_cpu(timer.by_deadline, 0))
+        return;
+    if (wanted != MODE_DEADLINE && tsc_was_set_back())
+        log_warn("timer: no TSC-deadline mode on CPU %u: %s: one-shot is used there", cpu_self(), set_back);
+    else
+        use_deadline(true);
 }
 
 const char *timer_mode_name(void)
 {
-    return !timer_is_usable() ? "none" : by_deadline ? "tsc-deadline" : "one-shot";
+    return !timer_is_usable() ? "none" : per_cpu(timer.by_deadline, 0) ? "tsc-deadline" : "one-shot";
 }

@@ -1,6 +1,7 @@
 /* Calls at a time, on the CPU that asked for them, by its local APIC timer: one pending call for each use.
  *
- * The timer runs in TSC-deadline mode where a test at boot has seen that fire, else one-shot; timer= on the command line insists.
+ * The timer runs in TSC-deadline mode where a test at boot has seen that fire, at its time, and on no CPU whose time-stamp counter was
+ * set back; else one-shot. timer= on the command line insists.
  * kernel/clock.h:clock_init_apic_timer comes first. Contexts: THREAD, IRQ-OFF, IPI; preemption off. */
 #pragma once
 #include "lib/types.h"
@@ -31,6 +32,6 @@ void timer_oneshot_raw(u32 ticks, void (*fn)(void));
 
 /* Boot CPU, once, after clock_init_apic_timer, interrupts off: chooses the mode. */
 void timer_init(void);
-/* Each AP, interrupts off: the same mode there. */
+/* Each AP, once it has its IDT, interrupts off: the same mode there, or one-shot. */
 void timer_init_cpu(void);
-const char *timer_mode_name(void); /* "tsc-deadline", "one-shot", "none" */
+const char *timer_mode_name(void); /* CPU 0's: "tsc-deadline", "one-shot", "none" */
