@@ -49,7 +49,7 @@ SMALL := lib/format lib/json lib/deflate% dev/keymap dev/qr% kernel/acpi% kernel
 	bench/runner bench/progress bench/policies bench/shootdown bench/bringup bench/targets bench/sample bench/effort bench/syscall bench/told \
 	bench/opt% kernel/cost kernel/profile kernel/backtrace kernel/panic dev/% mm/frame_init mm/kmap_check \
 	kernel/patch kernel/stop_point smp/bringup lib/log lib/param kernel/console kernel/shell kernel/cmdline kernel/start_cpus \
-	kernel/main kernel/pti kernel/gdt bench/seed kernel/process kernel/remote_flush kernel/iommu kernel/mtrr kernel/firmware kernel/clock_choose
+	kernel/main kernel/pti kernel/gdt bench/seed kernel/process kernel/remote_flush kernel/iommu kernel/mtrr kernel/amd_c1e kernel/firmware kernel/clock_choose
 
 SOURCES := $(sort $(wildcard $(ROOMS:%=%/*.c) $(ROOMS:%=%/*.asm)))
 OBJECTS := $(SOURCES:%=$(B)/%.o)

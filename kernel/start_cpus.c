@@ -1,6 +1,7 @@
 #include "kernel/start_cpus.h"
 
 #include "apic/apic.h"
+#include "kernel/amd_c1e.h"
 #include "kernel/cpu_facts.h"
 #include "kernel/fault_mailbox.h"
 #include "kernel/features.h"
@@ -113,6 +114,7 @@ void cpus_prepare(const struct acpi_info *acpi)
         panic("no memory for %u x %u message lines (%llu pages)", cpu_count(), cpu_count(),
               (unsigned long long)pages);
     msg_init(lines);
+    amd_c1e_init_cpu();
     cpu_facts_note();
     smp_cpu_online();
     space_init_cpu();
@@ -125,6 +127,7 @@ static void ap_entry(u64 cpu)
     features_init_cpu();
     trap_init_cpu(&trap_stacks[cpu]);
     apic_init_cpu();
+    amd_c1e_init_cpu();
     cpu_facts_note();
     smp_cpu_online();
     space_init_cpu();
