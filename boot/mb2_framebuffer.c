@@ -1,6 +1,11 @@
 /* The framebuffer (Multiboot2 specification 2.0, section 3.6.12). */
 #include "boot/mb2_tag.h"
 
+/* Where VGA adapters have their memory, in whatever mode. The map may say anything of that hole, even that it is usable. */
+#define VGA_START  0xa0000ull
+#define VGA_END    0xc0000ull
+#define CELL_BYTES 2u /* of VGA text: the character and its colours */
+
 /* NULL if f can be drawn on; else what is wrong with it. */
 static const char *framebuffer_fault(const struct boot_framebuffer *f)
 {
@@ -14,6 +19,10 @@ static const char *framebuffer_fault(const struct boot_framebuffer *f)
         return "lines overlap";
     if ((u64)f->pitch * f->height > ~0ull - f->base.v)
         return "reaches past the last address";
+    if (f->type == 2 && f->pitch < (u64)f->width * CELL_BYTES)
+        return "lines of text overlap";
+    if (f->type == 2 && (f->base.v < VGA_START || f->base.v + (u64)f->pitch * f->height > VGA_END))
+        return "VGA text outside of VGA memory";
     if (f->type == 1 && (f->red_pos + f->red_size > f->bpp || f->green_pos + f->green_size > f->bpp ||
                          f->blue_pos + f->blue_size > f->bpp))
         return "a colour lies outside the pixel";
@@ -48,8 +57,8 @@ void mb2_read_framebuffer(struct boot_info *out, const struct tag *t)
     out->have_framebuffer = true;
 }
 
-/* Pixels in memory that is given away would be drawn over the data of whoever gets it. VGA text is where it always was, whatever
- * the map says of that hole. */
+/* Pixels in memory that is given away would be drawn over the data of whoever gets it. VGA text is in VGA memory, which never is given
+ * away, whatever the map says of it. */
 void mb2_check_framebuffer(struct boot_info *out)
 {
     const struct boot_framebuffer *f = &out->framebuffer;

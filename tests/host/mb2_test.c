@@ -320,8 +320,10 @@ HOST_TEST(framebuffers_that_cannot_be_drawn_on)
     struct {
         struct framebuffer_tag tag;
         const char *words;
-    } bad[] = {{rgb, "unknown type"}, {rgb, "no pixels"},   {rgb, "odd number"},    {rgb, "lines overlap"},
-               {rgb, "last address"}, {rgb, "outside the"}, {text, "lines overlap"}};
+    } bad[] = {{rgb, "unknown type"},    {rgb, "no pixels"},      {rgb, "odd number"},
+               {rgb, "lines overlap"},   {rgb, "last address"},   {rgb, "outside the"},
+               {text, "lines overlap"},  {text, "lines of text"}, {text, "outside of VGA"},
+               {text, "outside of VGA"}, {text, "outside of VGA"}};
     bad[0].tag.type = 3;
     bad[1].tag.height = 0;
     bad[2].tag.bpp = 17;
@@ -329,6 +331,11 @@ HOST_TEST(framebuffers_that_cannot_be_drawn_on)
     bad[4].tag.base = ~0ull - 1000;
     bad[5].tag.color[0] = 20;
     bad[6].tag.width = 0xffffffff;
+    bad[7].tag.bpp = 8; /* says how many colours there are, perhaps; a cell has two bytes all the same */
+    bad[7].tag.pitch = 159;
+    bad[8].tag.base = 0x9ffff;
+    bad[9].tag.base = 0xc0000 - 160 * 25 + 1;
+    bad[10].tag.base = 0x200000; /* usable memory */
     for (u32 i = 0; i < ARRAY_SIZE(bad); i++) {
         struct block b = small_block();
         put_tag(&b, 8, &bad[i].tag, sizeof(bad[i].tag));
@@ -343,6 +350,20 @@ HOST_TEST(framebuffers_that_cannot_be_drawn_on)
     parse(&b);
     HOST_CHECK(!info.have_framebuffer, "%u notes", info.note_count);
     CHECK_NOTED("RGB framebuffer tag");
+}
+
+HOST_TEST(text_anywhere_in_vga_memory_is_drawn_on)
+{
+    struct framebuffer_tag tag = text;
+    for (u64 base = 0xa0000; base <= 0xc0000 - 160 * 25; base += 0xc0000 - 160 * 25 - 0xa0000) {
+        struct block b = small_block();
+        tag.base = base;
+        put_tag(&b, 8, &tag, sizeof(tag));
+        block_end(&b);
+        parse(&b);
+        HOST_CHECK(info.have_framebuffer && info.note_count == 0, "%llx: %s", (unsigned long long)base,
+                   info.notes[0]);
+    }
 }
 
 HOST_TEST(running_boot_services_are_noted)
