@@ -206,7 +206,9 @@ void screen_page(s32 pages)
 
 u32 screen_picture_side(void)
 {
-    return on && !is_text ? MIN(terminal.columns * font.width, (terminal.rows - CAPTIONS) * font.height) : 0;
+    if (!on || is_text || terminal.rows <= CAPTIONS)
+        return 0;
+    return MIN(terminal.columns * font.width, (terminal.rows - CAPTIONS) * font.height);
 }
 
 static void draw_caption(u32 row, const char *text)

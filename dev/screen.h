@@ -23,7 +23,7 @@ struct screen_picture {
     const void *arg;
     const char *caption[2];
 };
-/* The side in pixels of the square that a picture has at most; 0: there is no framebuffer. */
+/* The side in pixels of the square that a picture has at most; 0: there is no framebuffer, or no room. */
 u32 screen_picture_side(void);
 /* Shows it until screen_picture_end, or until there is new text: what a machine has to say must not wait for a key. Boot CPU, THREAD. */
 void screen_picture_show(const struct screen_picture *p);

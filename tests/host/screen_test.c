@@ -106,7 +106,7 @@ void log_add_sink_with_past(struct log_sink *s)
     sink = s;
 }
 
-static void start(u8 bpp)
+static void start_with(u8 bpp, u32 rows)
 {
     struct sigaction fault = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
     struct sigaction trap = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
@@ -115,7 +115,7 @@ static void start(u8 bpp)
         .framebuffer = {.base = {0xfd000000},
                         .pitch = PITCH,
                         .width = COLUMNS * CELL_W,
-                        .height = (ROWS + 1) * CELL_H,
+                        .height = (rows + 1) * CELL_H,
                         .bpp = bpp,
                         .type = 1,
                         .red_pos = bpp == 16 ? 11 : 16,
@@ -132,8 +132,13 @@ static void start(u8 bpp)
     pixel_bytes = bpp / 8;
     sink = NULL;
     screen_init(&boot);
-    HOST_CHECK(on && sink && terminal.columns == COLUMNS && terminal.rows == ROWS, "%u x %u cells",
+    HOST_CHECK(on && sink && terminal.columns == COLUMNS && terminal.rows == rows, "%u x %u cells",
                terminal.columns, terminal.rows);
+}
+
+static void start(u8 bpp)
+{
+    start_with(bpp, ROWS);
 }
 
 static u32 was[ROWS][COLUMNS];
@@ -245,4 +250,25 @@ HOST_TEST(what_was_there_does_not_matter)
             HOST_CHECK(at[PITCH - 1] == (i ? 0xaa : 0x55), "line %u: the pitch's rest is stored to", line);
             guard(PROT_NONE);
         }
+}
+
+static bool dark(const void *arg, u32 x, u32 y)
+{
+    (void)arg;
+    return (x + y) & 1;
+}
+
+/* Below the two rows of captions. A screen that has no more rows shows no picture, and keeps its text. */
+HOST_TEST(a_picture_needs_more_rows_than_its_captions)
+{
+    const struct screen_picture p = {.size = 4, .frame = 1, .dark = dark, .caption = {"one", "two"}};
+    for (u32 rows = 1; rows <= 4; rows++) {
+        start_with(32, rows);
+        u32 side = rows > 2 ? (rows - 2) * CELL_H : 0;
+        HOST_CHECK(screen_picture_side() == side, "%u rows: a picture of %u, not %u", rows,
+                   screen_picture_side(), side);
+        screen_picture_show(&p);
+        HOST_CHECK(picture == (side != 0), "%u rows", rows);
+        screen_picture_end();
+    }
 }
