@@ -33,12 +33,17 @@ cpu_t thread_any_cpu(void)
     return 0; /* never parked */
 }
 
-/* Sends away what is ready. Is that all there was? word[0]: where to say so. */
+/* What a CPU has found when it was asked last: that it has nothing left. Its own word and not the asker's, who may have given up on a
+ * late CPU and gone. Whoever waits for the answer to his own message sees that one or a later one. */
+static PERCPU(bool, is_empty);
+
+/* Sends away what is ready. Is that all there was? */
 static void leave(struct msg_in *in)
 {
+    (void)in;
     thread_clear_queue();
     thread_request_resched();
-    *(bool *)in->word[0] = thread_cpu_is_idle() && !space_loaded();
+    atomic_store_relaxed(this_cpu_ptr(is_empty), thread_cpu_is_idle() && !space_loaded());
 }
 MSG_KIND(cpu_leave, leave);
 
@@ -59,9 +64,8 @@ static err_t empty(cpu_t cpu)
 {
     struct wait w = WAIT("the threads of a CPU to leave it", wait_ms(PARK_LIMIT_MS));
     for (;;) {
-        bool empty = false;
-        err_t e = msg_call(cpu, &(struct msg){.kind = &cpu_leave, .flags = MSG_SYNC, .word = {(u64)&empty}});
-        if (e != ERR_OK || empty)
+        err_t e = msg_call(cpu, &(struct msg){.kind = &cpu_leave, .flags = MSG_SYNC});
+        if (e != ERR_OK || atomic_load_relaxed(&per_cpu(is_empty, cpu)))
             return e;
         if (!wait_spin(&w))
             return ERR_TIMEOUT;
