@@ -35,8 +35,7 @@
 #define EFER_LMA     (1ull << 10)
 #define EFER_NXE     (1ull << 11)
 
-/* The power-on value, but for entry 4, which becomes write-combining (1) instead of write-back (6). No page uses
- * entry 4 before this is written, so nothing that is cached has to be flushed for it. */
+/* The power-on value, but for entry 4, which becomes write-combining (1) instead of write-back (6). */
 #define MSR_PAT   0x277u
 #define PAT_VALUE 0x0007040100070406ull
 
@@ -75,7 +74,12 @@ void control_registers_write(const struct control_registers *r)
      * nothing in these bits. From then on a load of CR3 names a PCID. */
     ASSERT(!(r->cr4 & CR4_PCIDE) || (cr4_read() & CR4_PCIDE) || !(cr3_read() & CR3_LOW_BITS),
            "PCIDs are turned on while PCID 0 is loaded");
-    cr4_write(
-        r->cr4); /* changes of PGE, SMEP or SMAP flush the TLB, global entries too (SDM volume 3A, section 4.10.4.1) */
+    /* The first CPU has no page of entry 4 yet; the others are in tables that map the framebuffer by it, and may have cached that as
+     * write-back, globally. PGE going off forgets what is global, and all else (SDM volume 3A, section 4.10.4.1); was it off,
+     * nothing is global, and the load of CR3 forgets the rest. No line of the framebuffer is cached: who has
+     * drawn on it by now had to say that it goes no further. */
     wrmsr(MSR_PAT, r->pat);
+    cr4_write(r->cr4 & ~CR4_PGE);
+    cr3_write(cr3_read());
+    cr4_write(r->cr4);
 }
