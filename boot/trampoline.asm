@@ -8,9 +8,9 @@
 ;         INIT, so interrupts are off, CR0 = ET with or without CD and NW, EFER = 0 (SDM volume 3A, section 9.4).
 ; Leaves: to entry(cpu) in C at its kernel address: 64-bit mode, the kernel's own tables (final_cr3), CR0, CR4 and EFER
 ;         exactly as given, its own stack, interrupts off, RDI = cpu, a GDT with CODE_SELECTOR and DATA_SELECTOR; an IDT
-;         that knows NMIs only; GS base unset. Never returns.
+;         that knows NMIs and machine checks only; GS base unset. Never returns.
 ; Or:     parks for ever, if its id stands in no slot, or the slot has been claimed before or closed (it came too late).
-;         Parked CPUs need neither the page nor the temporary tables any more, and survive NMIs.
+;         Parked CPUs need neither the page nor the temporary tables any more, and survive NMIs and machine checks.
 
 %include "asm-offsets.inc"
 %include "boot/boot.inc"
@@ -20,7 +20,12 @@ global trampoline_start, trampoline_params, trampoline_mailbox, trampoline_end
 CODE32_SELECTOR equ 0x18
 CR0_PROTECTED   equ 0x11                ; PE, ET: caches on, no paging yet
 NMI_VECTOR      equ 2
+MACHINE_CHECK_VECTOR equ 18
 GATE_INTERRUPT  equ 0x8e00              ; present, DPL 0, 64-bit interrupt gate, no IST
+GATE_LOW        equ 0                   ; the handler's address, in three parts, in a gate of 16 bytes
+GATE_MIDDLE     equ 6
+GATE_HIGH       equ 8
+GATE_SIZE       equ 16
 
 ; ---------------------------------------------------------------------------------------------------------------------
 ; The page: position-independent. Addresses in it are offsets from trampoline_start, added to the page's address in EBX.
@@ -147,26 +152,27 @@ kernel_gdt_pointer:                     ; the same GDT in the kernel image: the 
     dw gdt_end - gdt - 1
     dq gdt
 early_idt_pointer:
-    dw (NMI_VECTOR + 1) * 16 - 1
+    dw (MACHINE_CHECK_VECTOR + 1) * GATE_SIZE - 1
     dq early_idt
 
 section .data
     align 16
-early_idt:                              ; vectors 0 and 1 not present. The linker cannot split the handler's address:
-    times NMI_VECTOR * 16 db 0          ; each AP stores it, the same value
-.nmi_low:
-    dw 0
-    dw CODE_SELECTOR
-    dw GATE_INTERRUPT
-.nmi_middle:
-    dw 0
-.nmi_high:
-    dd 0
-    dd 0
+; The linker cannot split the handler's address: each AP stores it, the same value.
+%macro EARLY_GATE 0
+    dw 0, CODE_SELECTOR, GATE_INTERRUPT, 0
+    dd 0, 0
+%endmacro
+early_idt:                              ; all other vectors are not present
+    times NMI_VECTOR * GATE_SIZE db 0
+.nmi:
+    EARLY_GATE
+    times (MACHINE_CHECK_VECTOR - NMI_VECTOR - 1) * GATE_SIZE db 0
+.machine_check:
+    EARLY_GATE
 
 section .bss
     align 16
-    resb 64                             ; an interrupt frame is 40 bytes
+    resb 128                            ; two frames of 40 bytes, each aligned: a machine check and an NMI, of each one at most
 parking_stack_top:
 
 section .text
@@ -187,16 +193,20 @@ ap_from_mailbox:
     mov gs, eax
     o64 retf
 ap_kernel_half:
-    ; An NMI from here to the AP's own IDT, and on a parked CPU, can only be a panic that stops everybody: the handler
-    ; is the parking place. All of them push their frames to one place; nobody reads them.
+    ; An NMI from here to the AP's own IDT, and on a parked CPU, can only be a panic that stops everybody; a machine check is
+    ; mostly told to all CPUs at a time, and another one reports it: the handler of both is the parking place. Without one the
+    ; CPU would shut down, and most machines reset then, before the report. All of them push their frames to one place; nobody reads them.
     mov rsp, parking_stack_top
     lgdt [rel kernel_gdt_pointer]
     mov rax, ap_park
-    mov [rel early_idt.nmi_low], ax
+    mov [rel early_idt.nmi + GATE_LOW], ax
+    mov [rel early_idt.machine_check + GATE_LOW], ax
     shr rax, 16
-    mov [rel early_idt.nmi_middle], ax
+    mov [rel early_idt.nmi + GATE_MIDDLE], ax
+    mov [rel early_idt.machine_check + GATE_MIDDLE], ax
     shr rax, 16
-    mov [rel early_idt.nmi_high], eax
+    mov [rel early_idt.nmi + GATE_HIGH], eax
+    mov [rel early_idt.machine_check + GATE_HIGH], eax
     lidt [rel early_idt_pointer]
     lock inc dword [r8 + AP_PARAMS_ARRIVED]
 
@@ -259,7 +269,8 @@ ap_kernel_half:
     mov cr3, rax
     ; falls through
 
-; Interrupts off, asleep. From an NMI, too: without IRET further NMIs are held back.
+; Interrupts off, asleep. From an NMI, too: without IRET further NMIs are held back. From a machine check, too: a second one would
+; be a shutdown, as MCG_STATUS says that the first is still being handled.
 ap_park:
     cli
     hlt
