@@ -19,6 +19,8 @@ global trampoline_start, trampoline_params, trampoline_mailbox, trampoline_end
 
 CODE32_SELECTOR equ 0x18
 CR0_PROTECTED   equ 0x11                ; PE, ET: caches on, no paging yet
+APIC_BASE_MSR   equ 0x1b
+APIC_BASE_COMPARED equ ~0x3ff           ; page, on, x2APIC; not BSP: smp/bringup.c
 NMI_VECTOR      equ 2
 MACHINE_CHECK_VECTOR equ 18
 GATE_INTERRUPT  equ 0x8e00              ; present, DPL 0, 64-bit interrupt gate, no IST
@@ -210,8 +212,26 @@ ap_kernel_half:
     lidt [rel early_idt_pointer]
     lock inc dword [r8 + AP_PARAMS_ARRIVED]
 
-    ; EDX = this CPU's APIC id: the first of the leaves 0x1f and 0xb that exists and is not empty (EBX[15:0] = 0), else
-    ; the 8 bits of leaf 1. Works in every APIC mode, before C has enabled any. The same as apic/apic.c:apic_id_cpuid.
+    ; EDX = this CPU's APIC id, by which it is sent interrupts. Where xAPIC is used, its register has it: firmware of AMD's
+    ; processors before Zen gives CPUs other ids than CPUID goes on to say. The register is where the boot CPU's is, or this CPU's is
+    ; off or elsewhere yet.
+    mov r9, [r8 + AP_PARAMS_XAPIC_ID]
+    test r9, r9
+    jz .id_by_cpuid
+    mov ecx, APIC_BASE_MSR
+    rdmsr
+    shl rdx, 32
+    or rax, rdx
+    and rax, APIC_BASE_COMPARED
+    cmp rax, [r8 + AP_PARAMS_XAPIC_BASE]
+    jne .id_by_cpuid
+    mov edx, [r9]
+    shr edx, 24
+    jmp .have_id
+
+    ; Else the first of the leaves 0x1f and 0xb that exists and is not empty (EBX[15:0] = 0), else the 8 bits of leaf 1. Works
+    ; in every APIC mode, before C has enabled any. The same as apic/apic.c:apic_id_cpuid.
+.id_by_cpuid:
     xor eax, eax
     cpuid
     mov r9d, eax                        ; last leaf

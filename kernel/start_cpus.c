@@ -3,6 +3,7 @@
 #include "apic/apic.h"
 #include "kernel/amd_c1e.h"
 #include "kernel/cpu_facts.h"
+#include "kernel/fault_apic_ids.h"
 #include "kernel/fault_mailbox.h"
 #include "kernel/features.h"
 #include "kernel/pti.h"
@@ -11,6 +12,7 @@
 #include "lib/features.h"
 #include "lib/log.h"
 #include "lib/percpu.h"
+#include "lib/x86/desc.h"
 #include "mm/ap_root.h"
 #include "mm/frame.h"
 #include "mm/kmap.h"
@@ -60,9 +62,9 @@ static void add_cpus(const struct acpi_info *acpi)
     if (e != ERR_OK)
         panic("the boot CPU cannot be registered: %s", err_name(e));
     for (u32 i = 0; i < acpi->cpu_count; i++) {
-        apic_id_t id = acpi->cpu[i];
-        if (id == self)
+        if (acpi->cpu[i] == self)
             continue;
+        apic_id_t id = fault_apic_id(acpi->cpu[i]);
         if (!apic_can_reach(id)) {
             first_far = far++ ? first_far : id;
         } else if (cpu_add(id) == ERR_FULL) {
@@ -120,6 +122,16 @@ void cpus_prepare(const struct acpi_info *acpi)
     space_init_cpu();
 }
 
+/* It has come by its id, by the register's or CPUID's; which is sent interrupts, only the APIC knows once it is on. */
+static void check_apic_id(cpu_t cpu)
+{
+    if (apic_id() == cpu_apic_id(cpu))
+        return;
+    log_error("CPU %u: its APIC has the id %u, firmware's tables and CPUID say %u: it stays off", cpu,
+              apic_id(), cpu_apic_id(cpu));
+    cpu_halt_forever();
+}
+
 /* The first C code of every other CPU: on its own stack, in the kernel's tables, interrupts off. */
 static void ap_entry(u64 cpu)
 {
@@ -127,6 +139,7 @@ static void ap_entry(u64 cpu)
     features_init_cpu();
     trap_init_cpu(&trap_stacks[cpu]);
     apic_init_cpu();
+    check_apic_id((cpu_t)cpu);
     amd_c1e_init_cpu();
     cpu_facts_note();
     smp_cpu_online();

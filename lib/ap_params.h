@@ -22,6 +22,8 @@ struct ap_params {
     u64 slots;      /* struct ap_slot *, kernel virtual */
     u64 slot_count; /* entries there */
     u64 entry;      /* NORETURN void entry(u64 cpu), kernel virtual */
+    u64 xapic_id;   /* the local APIC's id register, kernel virtual; 0: x2APIC is used */
+    u64 xapic_base; /* IA32_APIC_BASE, without its bits 0 to 9, of a CPU that has the register there */
     u32 arrived;    /* counted up by every AP that got as far as 64-bit code, known or not */
     u32 unknown;    /* APs whose id stands in no slot: counted, then halted */
 };

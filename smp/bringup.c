@@ -36,6 +36,9 @@ enum slot_state { SLOT_OPEN = 0, SLOT_CLAIMED = 1, SLOT_ONLINE = 2, SLOT_CLOSED 
 #define CR4_START (1ull << 3 | 1ull << 5 | 1ull << 6 | 1ull << 7 | 1ull << 9 | 1ull << 10)
 #define INT3      0xcc
 
+/* Of IA32_APIC_BASE: reserved, and whether this is the boot CPU. */
+#define XAPIC_BASE_OTHERS 0x3ffull
+
 /* JMP ptr16:16, the trampoline's first instruction: opcode, 16-bit offset, 16-bit segment (SDM volume 2, JMP). */
 #define FAR_JUMP_OPCODE  0xea
 #define FAR_JUMP_SEGMENT 3
@@ -136,6 +139,8 @@ static struct ap_params *fill_page(const struct smp_start *s, u32 count)
         .slots = (u64)slots,
         .slot_count = count,
         .entry = (u64)s->entry,
+        .xapic_id = apic_is_x2apic ? 0 : (u64)&apic_mmio[APIC_REG_ID / 4],
+        .xapic_base = rdmsr(MSR_APIC_BASE) & ~XAPIC_BASE_OTHERS,
     };
     return p;
 }

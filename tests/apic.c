@@ -4,6 +4,7 @@
 #include "apic/apic.h"
 #include "kernel/timer.h"
 #include "kernel/worker.h"
+#include "lib/features.h"
 #include "lib/string.h"
 #include "lib/wait.h"
 #include "smp/cpus.h"
@@ -81,7 +82,9 @@ static void apic_ids(struct test *t)
         return;
     CPUMASK_FOREACH (c, &cpus_online) {
         apic_id_t id = cpu_apic_id(c);
-        CHECK(t, seen[c].id == id && seen[c].id_cpuid == id,
+        /* On a real machine firmware may have written the register of the memory-mapped APIC; CPUID does not follow. */
+        bool written = !apic_is_x2apic && emulator == EMULATOR_NONE;
+        CHECK(t, seen[c].id == id && (written || seen[c].id_cpuid == id),
               "CPU %u: id %x by its APIC, %x by CPUID, %x by firmware", c, seen[c].id, seen[c].id_cpuid, id);
         /* SDM 11.12.10.2 */
         u32 logical = (id >> 4) << 16 | 1u << (id & 15);

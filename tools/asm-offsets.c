@@ -47,6 +47,8 @@ void asm_offsets(void)
     OFFSET(AP_PARAMS_SLOTS, struct ap_params, slots);
     OFFSET(AP_PARAMS_SLOT_COUNT, struct ap_params, slot_count);
     OFFSET(AP_PARAMS_ENTRY, struct ap_params, entry);
+    OFFSET(AP_PARAMS_XAPIC_ID, struct ap_params, xapic_id);
+    OFFSET(AP_PARAMS_XAPIC_BASE, struct ap_params, xapic_base);
     OFFSET(AP_PARAMS_ARRIVED, struct ap_params, arrived);
     OFFSET(AP_PARAMS_UNKNOWN, struct ap_params, unknown);
     SIZE(AP_PARAMS, struct ap_params);

@@ -23,6 +23,7 @@ static u8 trampoline[256] __attribute__((aligned(8))) = {0xea};
 #define PARAMS_OFFSET (sizeof(trampoline) - sizeof(struct ap_params))
 
 bool apic_is_x2apic = true;
+volatile u32 *apic_mmio;
 u64 rdmsr(u32 msr)
 {
     return msr & 0;

@@ -46,6 +46,7 @@ static u32 command_count;
 
 /* ---- the machine ---- */
 bool apic_is_x2apic = true;
+volatile u32 *apic_mmio;
 static u64 efer = 0xd01, cr0 = 0x80010033,
            cr4 = 0x3f0fe8; /* with PCIDE, SMEP, SMAP and others that not every CPU has */
 u64 rdmsr(u32 msr)
