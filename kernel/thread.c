@@ -1,4 +1,4 @@
-/* How threads begin and end. */
+/* How threads begin and end, sleep, and are sent to another CPU. */
 #include "kernel/fpu.h"
 #include "kernel/gdt.h"
 #include "kernel/idle.h"
@@ -14,6 +14,7 @@
 #include "lib/image.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "lib/wait.h"
 #include "mm/frame.h"
 #include "mm/layout.h"
 #include "smp/cpus.h"
@@ -200,4 +201,24 @@ NORETURN void thread_init_cpu(void)
     this_cpu(thread_cpu.idle) = idle;
     thread_adopt(idle);
     idle_loop();
+}
+
+void thread_sleep_us(u64 us)
+{
+    u64 now = rdtsc(), ticks = tsc_from_us(us), deadline = now + ticks < now ? ~0ull : now + ticks;
+    while (!thread_is_killed(thread_self()))
+        if (thread_block_until(deadline) == ERR_TIMEOUT)
+            return;
+}
+
+err_t thread_move(struct thread *t, cpu_t to)
+{
+    if (to >= cpu_count() || !cpu_is_online(to) || cpu_is_parked(to))
+        return ERR_ABSENT;
+    atomic_store_relaxed(&t->cpu_wanted, to);
+    if (t == thread_self())
+        thread_yield();
+    else
+        thread_wake(t);
+    return ERR_OK;
 }

@@ -108,6 +108,16 @@ static cpu_t place_of(const struct thread *t)
     return thread_any_cpu();
 }
 
+/* Apart, as who becomes ready without a wish is not to pay for it. */
+static NOINLINE COLD cpu_t take_wish(struct thread *t)
+{
+    cpu_t wanted = atomic_load_relaxed(&t->cpu_wanted), to = place_of(t);
+    /* Served; but what thread_move writes meanwhile is for the next time. */
+    if (wanted != CPU_NONE)
+        atomic_cmpxchg(&t->cpu_wanted, &wanted, CPU_NONE);
+    return to;
+}
+
 /* t is this CPU's, and on no queue: it goes where it is wanted. */
 static void make_ready(struct thread *t)
 {
@@ -119,13 +129,13 @@ static void make_ready(struct thread *t)
         if (none_ready)
             return; /* it goes on from there */
     } else {
-        cpu_t wanted = atomic_load_relaxed(&t->cpu_wanted), to = place_of(t);
-        /* Served; but what thread_move writes meanwhile is for the next time. */
-        if (wanted != CPU_NONE)
-            atomic_cmpxchg(&t->cpu_wanted, &wanted, CPU_NONE);
-        if (unlikely(to != cpu_self())) {
-            send(t, to);
-            return;
+        cpu_t self = cpu_self();
+        if (unlikely(atomic_load_relaxed(&t->cpu_wanted) != CPU_NONE) || unlikely(cpu_is_parked(self))) {
+            cpu_t to = take_wish(t);
+            if (to != self) {
+                send(t, to);
+                return;
+            }
         }
         t->state = THREAD_READY;
     }
@@ -456,26 +466,6 @@ err_t thread_block_until(u64 deadline)
     bool expired = self->expired;
     irq_enable();
     return expired ? ERR_TIMEOUT : ERR_OK;
-}
-
-void thread_sleep_us(u64 us)
-{
-    u64 now = rdtsc(), ticks = tsc_from_us(us), deadline = now + ticks < now ? ~0ull : now + ticks;
-    while (!thread_is_killed(thread_self()))
-        if (thread_block_until(deadline) == ERR_TIMEOUT)
-            return;
-}
-
-err_t thread_move(struct thread *t, cpu_t to)
-{
-    if (to >= cpu_count() || !cpu_is_online(to) || cpu_is_parked(to))
-        return ERR_ABSENT;
-    atomic_store_relaxed(&t->cpu_wanted, to);
-    if (t == thread_self())
-        thread_yield();
-    else
-        thread_wake(t);
-    return ERR_OK;
 }
 
 void user_return_work(void)

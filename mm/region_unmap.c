@@ -77,15 +77,14 @@ static bool begin_unmap(struct space *s, vaddr_t start, vaddr_t end, vaddr_t *fr
         *e = pt_split_edges(&s->pt, start, end - 1);
     if (any && *e == ERR_OK) {
         region_cut(table, start, end);
-        i = region_index(table, start);
-        *from = table->r[i].start;
-        for (; i < table->count && table->r[i].start < end; i++) {
-            struct region *r = &table->r[i];
-            r->kind = REGION_GOING;
-            if (i + 1 < table->count && r[1].start < end)
-                r->end = r[1].start; /* or a new region there would lose its pages, or go with these */
-            *to = r->end;
+        struct region *r = &table->r[i], *last = &table->r[table->count - 1];
+        r += r->start < start; /* what was before it is one of its own now */
+        *from = r->start;
+        for (r->kind = REGION_GOING; r < last && r[1].start < end; r->kind = REGION_GOING) {
+            r->end = r[1].start; /* or a new region there would lose its pages, or go with these */
+            r++;
         }
+        *to = r->end;
     }
     ticket_close(&t, TLB_NONE, NULL);
     return any && *e == ERR_OK;
