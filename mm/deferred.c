@@ -307,8 +307,8 @@ bool shootdown_reclaim(void)
     ASSERT_MAY_WAIT();
     for (cpu_t c = 0; c < cpu_count(); c++)
         any |= atomic_load_relaxed(&per_cpu(deferred_places, c).deferred) != 0;
-    if (!any)
-        return false;
+    if (!any) /* the last of it may have come back since the caller looked */
+        return shootdown_policy_defers(shootdown_policy());
     shootdown_user_open(); /* those that we wait for may wait for us */
     deferred_pull(NULL);
     preempt_disable();

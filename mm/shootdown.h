@@ -176,7 +176,8 @@ const struct shootdown_policy *shootdown_route_lax(const struct shootdown_policy
  * has been released. Tells the CPUs that have not forgotten yet, if they do not by themselves within wait_us. THREAD. */
 void shootdown_settle(struct space *s, u64 wait_us);
 
-/* For who finds no frame: has all that policies have deferred by now, in any space, given back. False: nothing was deferred. THREAD. */
+/* For who finds no frame: has all that policies have deferred by now, in any space, given back. False: nothing was deferred, so there is
+ * none now either. THREAD. */
 bool shootdown_reclaim(void) MUST_CHECK;
 
 /* ---- for policies: the pieces of a shootdown ---- */
