@@ -58,7 +58,9 @@ static void play_again(struct test *t, const char *policy, struct space *s, u64 
     CHECK(t, e == ERR_OK, "%s: unmap: %s", policy, err_name(e));
 }
 
-static void region_limit_again(struct test *t)
+/* Plays under every policy that is wanted, in the residents' space. */
+static void under_each(struct test *t, bool (*wanted)(const struct shootdown_policy *p),
+                       void (*play)(struct test *t, const char *policy, struct space *s))
 {
     u32 policies = 0;
     struct residents r;
@@ -69,11 +71,9 @@ static void region_limit_again(struct test *t)
     if (residents_enter(t, &r)) {
         TABLE_FOREACH (policy, struct shootdown_policy, p) {
             const struct shootdown_policy *before;
-            if (!POLICY_USABLE(p) || !policy_use(t, p->name, &before))
+            if (!POLICY_USABLE(p) || !wanted(p) || !policy_use(t, p->name, &before))
                 continue;
-            for (u32 i = 0; i < ROUNDS; i++)
-                play_again(t, p->name, r.space, PAGES * PAGE_SIZE, PT_4K);
-            play_again(t, p->name, r.space, LARGE, PT_2M);
+            play(t, p->name, r.space);
             policy_restore(t, before);
             policies++;
         }
@@ -82,6 +82,24 @@ static void region_limit_again(struct test *t)
         test_note(t, "%u policies", policies);
     }
     residents_leave(t, &r);
+}
+
+static bool any_policy(const struct shootdown_policy *p)
+{
+    (void)p;
+    return true;
+}
+
+static void play_limit(struct test *t, const char *policy, struct space *s)
+{
+    for (u32 i = 0; i < ROUNDS; i++)
+        play_again(t, policy, s, PAGES * PAGE_SIZE, PT_4K);
+    play_again(t, policy, s, LARGE, PT_2M);
+}
+
+static void region_limit_again(struct test *t)
+{
+    under_each(t, any_policy, play_limit);
 }
 TEST(region_limit_again,
      "a space at its limit that gives up all it has finds as much again, under every policy");
@@ -134,21 +152,6 @@ static void play_memory(struct test *t, const char *policy, struct space *s)
 
 static void region_memory_again(struct test *t)
 {
-    struct residents r;
-    if (cpu_online_count() < 2) {
-        test_skip(t, "needs 2 CPUs");
-        return;
-    }
-    if (residents_enter(t, &r)) {
-        TABLE_FOREACH (policy, struct shootdown_policy, p) {
-            const struct shootdown_policy *before;
-            if (!POLICY_USABLE(p) || !shootdown_policy_defers(p) || !policy_use(t, p->name, &before))
-                continue;
-            play_memory(t, p->name, r.space);
-            policy_restore(t, before);
-        }
-        shootdown_settle(r.space, 0);
-    }
-    residents_leave(t, &r);
+    under_each(t, shootdown_policy_defers, play_memory);
 }
 TEST(region_memory_again, "when no frame is left, what was given up under a policy that defers is found");
